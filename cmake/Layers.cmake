@@ -1,0 +1,23 @@
+# A layer is a folder under src/. Its library is perdure_<folder>; its unit tests (foo_test.cc beside foo.cc) become one
+# executable, <folder>_test. Files are found by name, so adding an object kind is adding files.
+function(perdure_layer name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LIBRARIES" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc
+       ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.S)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_(test|fuzz)\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  if(sources)
+    add_library(perdure_${name} STATIC ${sources})
+    target_include_directories(perdure_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+    foreach(dep ${ARG_DEPENDS})
+      target_link_libraries(perdure_${name} PUBLIC perdure_${dep})
+    endforeach()
+    target_link_libraries(perdure_${name} PUBLIC ${ARG_LIBRARIES})
+  endif()
+  if(PERDURE_TESTS AND tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE perdure_${name} GTest::gtest_main GTest::gmock)
+    set_property(GLOBAL APPEND PROPERTY PERDURE_UNIT_TESTS ${name}_test)
+  endif()
+endfunction()
