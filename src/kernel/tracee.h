@@ -1,5 +1,6 @@
-// Tracee: one seized thread (ptrace). All calls come from the one thread that seized it (ptrace(2)).
-// Batch: system calls executed inside a stopped process, in one stop, by an interpreter of a few hundred bytes.
+// Tracee: one seized thread (ptrace). All calls come from the one thread that seized it
+// (ptrace(2)). Batch: system calls executed inside a stopped process, in one stop, by an
+// interpreter of a few hundred bytes.
 #pragma once
 
 #include <sys/types.h>
@@ -9,6 +10,8 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -25,9 +28,9 @@ struct Arg {
   bool is_result = false;
   Arg() = default;
   template <typename T>
-    requires std::is_integral_v<T> || std::is_enum_v<T>
-  Arg(T v) : value(static_cast<uint64_t>(static_cast<int64_t>(v))) {}  // NOLINT
-  Arg(RemoteAddr address) : value(address.value) {}                   // NOLINT
+  requires std::is_integral_v<T> || std::is_enum_v<T> Arg(T v)
+      : value(static_cast<uint64_t>(static_cast<int64_t>(v))) {}  // NOLINT
+  Arg(RemoteAddr address) : value(address.value) {}               // NOLINT
   static Arg result_of(size_t call) {
     Arg arg;
     arg.value = call;
@@ -38,8 +41,8 @@ struct Arg {
 
 enum class OnError : uint8_t { kStop, kContinue };
 
-// A list of system calls with their data. Data is copied into the target's batch area before the run and, for buffers
-// made with out(), back after it.
+// A list of system calls with their data. Data is copied into the target's batch area before the
+// run and, for buffers made with out(), back after it.
 class Batch {
  public:
   // Normally made by BatchArea::batch(), which knows where the data area lies in the target.
@@ -54,19 +57,24 @@ class Batch {
   RemoteAddr in(Bytes bytes);
   RemoteAddr in(const std::string& text);  // with its NUL
   template <typename T>
-  RemoteAddr in_value(const T& value) { return in(bytes_of(value)); }
+  RemoteAddr in_value(const T& value) {
+    return in(bytes_of(value));
+  }
   // Reserves zeroed bytes that are read back after the run.
   RemoteAddr out(size_t size);
 
   size_t size() const { return calls_.size(); }
   bool empty() const { return calls_.empty(); }
-  // After a run: the result of a call, negative errno on failure; kNotRun if an earlier call stopped the batch.
+  // After a run: the result of a call, negative errno on failure; kNotRun if an earlier call
+  // stopped the batch.
   static constexpr int64_t kNotRun = INT64_MIN;
   int64_t result(size_t call) const;
   // After a run: the bytes at an address given by out() or in().
   Bytes bytes(RemoteAddr address, size_t size) const;
   template <typename T>
-  T value(RemoteAddr address) const { return load_le<T>(bytes(address, sizeof(T)).data()); }
+  T value(RemoteAddr address) const {
+    return load_le<T>(bytes(address, sizeof(T)).data());
+  }
 
  private:
   friend class BatchArea;
@@ -80,5 +88,139 @@ class Batch {
   std::vector<Call> calls_;
   std::vector<uint8_t> data_;
 };
+
+// How a thread came to rest.
+enum class StopKind : uint8_t {
+  kTrap,       // stopped by us; otherwise it would run
+  kGroupStop,  // stopped by a job-control signal; it rests in that stop again when it is let go
+};
+
+// One seized thread. Destroying it detaches: the thread runs on with the registers and signal mask
+// it has then.
+class Tracee {
+ public:
+  // Seizes without stopping. Children and threads that it makes from now on are seized with it
+  // (PTRACE_O_TRACE*).
+  static Result<Tracee> seize(pid_t tid);
+  // Takes over a thread that the kernel attached because its maker was seized; it stops by itself
+  // before it runs.
+  static Tracee adopt(pid_t tid) { return Tracee(tid); }
+  Tracee(Tracee&& other) noexcept;
+  Tracee& operator=(Tracee&& other) noexcept;
+  Tracee(const Tracee&) = delete;
+  Tracee& operator=(const Tracee&) = delete;
+  ~Tracee();
+
+  pid_t tid() const { return tid_; }
+  bool stopped() const { return stopped_; }
+  StopKind stop_kind() const { return stop_kind_; }
+  int stop_signal() const { return stop_signal_; }
+
+  Status interrupt();
+  // Waits until the thread rests after interrupt() (or, adopted, at its birth). Signals that arrive
+  // meanwhile are delivered to it first. Tids of children and threads that it made meanwhile are
+  // appended to `born`. kGone if it died.
+  Status wait_rest(std::vector<pid_t>* born);
+
+  // All below: stopped.
+  Result<Registers> registers() const;
+  Status set_registers(const Registers& registers);
+  // The xsave area, whatever size this processor has (ptrace(2), NT_X86_XSTATE).
+  Result<std::vector<uint8_t>> xstate() const;
+  Status set_xstate(Bytes xstate);
+  Result<uint64_t> signal_mask() const;
+  Status set_signal_mask(uint64_t mask);
+  enum class Queue : uint8_t { kThread, kProcess };
+  // Pending signals, oldest first, each a siginfo_t of 128 bytes.
+  Result<std::vector<std::array<uint8_t, 128>>> pending(Queue queue) const;
+  // Runs to the next trap of its own (int3); signals must be blocked. For BatchArea.
+  Status run_to_trap();
+  // Resumes and waits for the PTRACE_EVENT_CLONE or _FORK stop, then for the trap; the new task's
+  // tid in `born`.
+  Status run_to_trap(std::vector<pid_t>* born);
+  // Executes one instruction that must be a system call.
+  Status step_call();
+  // Starts running and does not wait; the thread stays seized and counts as not stopped.
+  Status resume();
+  Status detach();
+  // After the thread died or was given up: forget it without touching it.
+  void abandon() { tid_ = 0; }
+
+ private:
+  explicit Tracee(pid_t tid) : tid_(tid) {}
+  Result<int> wait_status(std::string_view what);
+  pid_t tid_ = 0;
+  bool stopped_ = false;
+  StopKind stop_kind_ = StopKind::kTrap;
+  int stop_signal_ = 0;
+};
+
+// Puts a stopped thread's registers and signal mask back when it goes out of scope; between, every
+// signal is blocked.
+class RegisterGuard {
+ public:
+  static Result<RegisterGuard> hold(Tracee* tracee);
+  RegisterGuard(RegisterGuard&& other) noexcept
+      : tracee_(std::exchange(other.tracee_, nullptr)), saved_(other.saved_), mask_(other.mask_) {}
+  RegisterGuard& operator=(RegisterGuard&&) = delete;
+  ~RegisterGuard();
+  const Registers& saved() const { return saved_; }
+  uint64_t saved_mask() const { return mask_; }
+  // What is put back instead of what was found.
+  void replace(const Registers& registers) { saved_ = registers; }
+
+ private:
+  RegisterGuard(Tracee* tracee, const Registers& saved, uint64_t mask)
+      : tracee_(tracee), saved_(saved), mask_(mask) {}
+  Tracee* tracee_;
+  Registers saved_;
+  uint64_t mask_;
+};
+
+// The interpreter's mapping in one process: code page, call table, data. Anonymous memory of the
+// name
+// "/memfd:perdure-batch", so that an engine that takes over finds it. Not owned: unmap() removes
+// it.
+class BatchArea {
+ public:
+  static constexpr const char* kName = "perdure-batch";
+  static constexpr size_t kCallsMax = 400;
+  static constexpr size_t kBytes = 4096 + 32768 + Batch::kDataBytesMax;
+
+  // Maps the area. `tracee` is stopped, its registers held by a RegisterGuard;
+  // `syscall_instruction` is the address of two bytes 0f 05 in executable memory of the target (see
+  // find_syscall_instruction).
+  static Result<BatchArea> map(Tracee* tracee, RemoteAddr syscall_instruction);
+  // The area at a known address: found in an inherited or taken-over process.
+  static BatchArea at(RemoteAddr base) { return BatchArea(base); }
+
+  RemoteAddr base() const { return base_; }
+  // An instruction pair 0f 05 inside the area.
+  RemoteAddr syscall_instruction() const;
+  Batch batch() const { return Batch(base_ + 4096 + 32768); }
+  // Runs the calls in the stopped thread. An error here means that the thread died or could not be
+  // driven; failures of calls are in their results.
+  Status run(Tracee* tracee, Batch* batch) const;
+  // As run(), for a batch whose calls make processes or threads: their tids (in our PID namespace)
+  // go to `born`.
+  Status run(Tracee* tracee, Batch* batch, std::vector<pid_t>* born) const;
+  Status unmap(Tracee* tracee, RemoteAddr syscall_instruction) const;
+
+ private:
+  explicit BatchArea(RemoteAddr base) : base_(base) {}
+  Status send(pid_t tid, const Batch& batch) const;
+  Status fetch(pid_t tid, Batch* batch) const;
+  RemoteAddr base_;
+};
+
+// One system call through a bare syscall instruction: for mapping and unmapping the area itself.
+Result<int64_t> remote_call(Tracee* tracee, RemoteAddr syscall_instruction, long number,
+                            std::array<uint64_t, 6> args);
+// The first syscall instruction within [start, end) of the target's memory, normally its vdso.
+Result<RemoteAddr> find_syscall_instruction(pid_t pid, RemoteAddr start, uint64_t size);
+
+// Target memory, through /proc/PID/mem: works on any mapping, whatever its protection.
+Status write_memory(pid_t pid, RemoteAddr to, Bytes bytes);
+Status read_memory(pid_t pid, RemoteAddr from, MutableBytes bytes);
 
 }  // namespace perdure::kernel

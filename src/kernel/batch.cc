@@ -1,0 +1,173 @@
+// Batch and BatchArea: see tracee.h. The area's layout: code page (r-x), call table, data (both
+// rw).
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/limits.h"
+#include "kernel/tracee.h"
+
+extern "C" {
+extern const uint8_t perdure_batch_code_begin[];
+extern const uint8_t perdure_batch_code_end[];
+extern const uint8_t perdure_batch_code_syscall[];
+}
+
+namespace perdure::kernel {
+namespace {
+
+constexpr size_t kTableBytes = 32768;
+
+struct WireCall {
+  int64_t number;
+  uint64_t args[6];
+  int64_t result;
+  uint64_t result_mask;
+  uint64_t stop_on_error;
+};
+static_assert(sizeof(WireCall) == 80);
+static_assert(BatchArea::kCallsMax * sizeof(WireCall) <= kTableBytes);
+
+Bytes code() {
+  return Bytes(perdure_batch_code_begin,
+               static_cast<size_t>(perdure_batch_code_end - perdure_batch_code_begin));
+}
+
+}  // namespace
+
+size_t Batch::call(long number, std::array<Arg, 6> args, OnError on_error) {
+  PD_ASSERT(calls_.size() < BatchArea::kCallsMax);
+  calls_.push_back(Call{number, args, on_error});
+  return calls_.size() - 1;
+}
+
+RemoteAddr Batch::in(Bytes bytes) {
+  RemoteAddr address = out(bytes.size());
+  std::copy(bytes.begin(), bytes.end(),
+            data_.begin() + static_cast<long>(address.value - data_base_.value));
+  return address;
+}
+
+RemoteAddr Batch::in(const std::string& text) {
+  return in(Bytes(reinterpret_cast<const uint8_t*>(text.c_str()), text.size() + 1));
+}
+
+RemoteAddr Batch::out(size_t size) {
+  size_t at = (data_.size() + 15) & ~size_t{15};
+  PD_ASSERT(at + size <= kDataBytesMax);
+  data_.resize(at + size);
+  return data_base_ + at;
+}
+
+int64_t Batch::result(size_t call) const {
+  PD_ASSERT(call < calls_.size());
+  return calls_[call].result;
+}
+
+Bytes Batch::bytes(RemoteAddr address, size_t size) const {
+  PD_ASSERT(address >= data_base_ && address.value - data_base_.value + size <= data_.size());
+  return Bytes(data_.data() + (address.value - data_base_.value), size);
+}
+
+RemoteAddr BatchArea::syscall_instruction() const {
+  return base_ + static_cast<uint64_t>(perdure_batch_code_syscall - perdure_batch_code_begin);
+}
+
+Result<BatchArea> BatchArea::map(Tracee* tracee, RemoteAddr syscall_instruction) {
+  // The name's bytes go where the stopped program cannot miss them: below its red zone, put back
+  // afterwards.
+  Registers registers = PD_TRY(tracee->registers());
+  RemoteAddr scratch((registers.rsp - 256) & ~uint64_t{15});
+  std::array<uint8_t, 16> name{};
+  std::memcpy(name.data(), kName, std::strlen(kName) + 1);
+  std::array<uint8_t, 16> kept;
+  PD_TRY(read_memory(tracee->tid(), scratch, kept));
+  PD_TRY(write_memory(tracee->tid(), scratch, name));
+  int64_t fd = PD_TRY(
+      remote_call(tracee, syscall_instruction, SYS_memfd_create, {scratch.value, MFD_CLOEXEC}));
+  PD_TRY(write_memory(tracee->tid(), scratch, kept));
+  if (fd < 0)
+    return Error::system(static_cast<int>(-fd), "memfd_create in pid",
+                         std::to_string(tracee->tid()));
+  int64_t sized = PD_TRY(
+      remote_call(tracee, syscall_instruction, SYS_ftruncate, {static_cast<uint64_t>(fd), kBytes}));
+  int64_t base = PD_TRY(
+      remote_call(tracee, syscall_instruction, SYS_mmap,
+                  {0, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, static_cast<uint64_t>(fd), 0}));
+  PD_TRY(remote_call(tracee, syscall_instruction, SYS_close, {static_cast<uint64_t>(fd)}));
+  if (sized < 0 || (base < 0 && base > -4096)) {
+    return Error::system(static_cast<int>(sized < 0 ? -sized : -base), "map the batch area in pid",
+                         std::to_string(tracee->tid()));
+  }
+  BatchArea area{RemoteAddr(static_cast<uint64_t>(base))};
+  PD_TRY(write_memory(tracee->tid(), area.base_, code()));
+  int64_t executable = PD_TRY(remote_call(tracee, syscall_instruction, SYS_mprotect,
+                                          {area.base_.value, kPageSize, PROT_READ | PROT_EXEC}));
+  if (executable < 0) {
+    return Error::system(static_cast<int>(-executable), "mprotect the batch area in pid",
+                         std::to_string(tracee->tid()));
+  }
+  return area;
+}
+
+Status BatchArea::send(pid_t tid, const Batch& batch) const {
+  std::array<WireCall, kCallsMax> table;
+  for (size_t i = 0; i < batch.calls_.size(); ++i) {
+    const Batch::Call& call = batch.calls_[i];
+    WireCall& wire = table[i];
+    wire = WireCall{call.number, {}, Batch::kNotRun, 0, call.on_error == OnError::kStop ? 1u : 0u};
+    for (size_t a = 0; a < 6; ++a) {
+      wire.args[a] = call.args[a].value;
+      if (call.args[a].is_result) {
+        PD_ASSERT(call.args[a].value < i);
+        wire.result_mask |= 1u << a;
+      }
+    }
+  }
+  PD_TRY(write_memory(tid, base_ + kPageSize,
+                      Bytes(reinterpret_cast<const uint8_t*>(table.data()),
+                            batch.calls_.size() * sizeof(WireCall))));
+  if (batch.data_.empty()) return {};
+  return write_memory(tid, batch.data_base_, batch.data_);
+}
+
+Status BatchArea::fetch(pid_t tid, Batch* batch) const {
+  std::array<WireCall, kCallsMax> table;
+  PD_TRY(read_memory(tid, base_ + kPageSize,
+                     MutableBytes(reinterpret_cast<uint8_t*>(table.data()),
+                                  batch->calls_.size() * sizeof(WireCall))));
+  for (size_t i = 0; i < batch->calls_.size(); ++i) batch->calls_[i].result = table[i].result;
+  if (batch->data_.empty()) return {};
+  return read_memory(tid, batch->data_base_, batch->data_);
+}
+
+Status BatchArea::run(Tracee* tracee, Batch* batch) const { return run(tracee, batch, nullptr); }
+
+Status BatchArea::run(Tracee* tracee, Batch* batch, std::vector<pid_t>* born) const {
+  if (batch->empty()) return {};
+  PD_TRY(send(tracee->tid(), *batch));
+  Registers registers = PD_TRY(tracee->registers());
+  registers.rip = base_.value;
+  registers.rbx = base_.value + kPageSize;
+  registers.r12 = batch->size();
+  registers.r13 = base_.value + kPageSize;
+  registers.orig_rax = ~0ull;  // no call to restart
+  registers.rax = 0;
+  registers.eflags &= ~0x500ull;  // neither single steps nor a backward direction
+  PD_TRY(tracee->set_registers(registers));
+  PD_TRY(born != nullptr ? tracee->run_to_trap(born) : tracee->run_to_trap());
+  return fetch(tracee->tid(), batch);
+}
+
+Status BatchArea::unmap(Tracee* tracee, RemoteAddr syscall_instruction) const {
+  int64_t done =
+      PD_TRY(remote_call(tracee, syscall_instruction, SYS_munmap, {base_.value, kBytes}));
+  if (done < 0) return Error::system(static_cast<int>(-done), "unmap the batch area");
+  return {};
+}
+
+}  // namespace perdure::kernel

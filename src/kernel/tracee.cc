@@ -1,0 +1,336 @@
+// Seizing, stopping and driving one thread with ptrace(2). The quirks handled here: a signal may be
+// taken off the queue and reported before our own stop (it is delivered, then the stop follows); a
+// new child reports its own first stop in any order to its maker's event; a group stop is told from
+// our own by the signal in PTRACE_EVENT_STOP.
+#include "kernel/tracee.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/fd.h"
+
+namespace perdure::kernel {
+namespace {
+
+constexpr long kOptions = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+// Largest xsave area of today's processors with AMX is below 12 KiB (CPUID leaf 0xD).
+constexpr size_t kXstateBytesMax = 16384;
+constexpr uint64_t kAllSignals = ~0ull;
+constexpr int kStopsPerRestMax = 10000;
+
+Error trace_error(std::string_view what, pid_t tid) {
+  return Error::system(errno, what, "pid " + std::to_string(tid));
+}
+
+int event_of(int status) { return status >> 16; }
+
+bool is_birth(int event) {
+  return event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK;
+}
+
+Error seize_error(pid_t tid, int error_number) {
+  std::string who = "pid " + std::to_string(tid);
+  Error error = Error::system(error_number, "trace", who);
+  if (error_number == EPERM) {
+    return Error(Code::kPermission, "trace " + who + ": not permitted")
+        .with_remedy(
+            "run as the process's user or root; a process that a debugger holds must be released "
+            "first; see "
+            "/proc/sys/kernel/yama/ptrace_scope");
+  }
+  return error;
+}
+
+}  // namespace
+
+Result<Tracee> Tracee::seize(pid_t tid) {
+  if (ptrace(PTRACE_SEIZE, tid, nullptr, kOptions) != 0) return seize_error(tid, errno);
+  return Tracee(tid);
+}
+
+Tracee::Tracee(Tracee&& other) noexcept
+    : tid_(std::exchange(other.tid_, 0)),
+      stopped_(other.stopped_),
+      stop_kind_(other.stop_kind_),
+      stop_signal_(other.stop_signal_) {}
+
+Tracee& Tracee::operator=(Tracee&& other) noexcept {
+  if (this != &other) {
+    if (tid_ != 0) (void)detach();
+    tid_ = std::exchange(other.tid_, 0);
+    stopped_ = other.stopped_;
+    stop_kind_ = other.stop_kind_;
+    stop_signal_ = other.stop_signal_;
+  }
+  return *this;
+}
+
+Tracee::~Tracee() {
+  if (tid_ != 0) (void)detach();
+}
+
+Status Tracee::interrupt() {
+  if (ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr) != 0) return trace_error("interrupt", tid_);
+  return {};
+}
+
+Result<int> Tracee::wait_status(std::string_view what) {
+  int status = 0;
+  pid_t waited;
+  do {
+    waited = waitpid(tid_, &status, __WALL);
+  } while (waited < 0 && errno == EINTR);
+  if (waited < 0) {
+    int error_number = errno;
+    tid_ = 0;
+    return Error::system(error_number == ECHILD ? ESRCH : error_number, what);
+  }
+  if (!WIFSTOPPED(status)) {
+    pid_t dead = std::exchange(tid_, 0);
+    return Error(Code::kGone, std::string(what) + ": pid " + std::to_string(dead) + " has ended");
+  }
+  stopped_ = true;
+  return status;
+}
+
+Status Tracee::wait_rest(std::vector<pid_t>* born) {
+  for (int stops = 0; stops < kStopsPerRestMax; ++stops) {
+    int status = PD_TRY(wait_status("stop"));
+    int event = event_of(status);
+    int signal = WSTOPSIG(status);
+    if (event == PTRACE_EVENT_STOP) {
+      stop_kind_ = signal == SIGTRAP ? StopKind::kTrap : StopKind::kGroupStop;
+      stop_signal_ = signal == SIGTRAP ? 0 : signal;
+      return {};
+    }
+    if (is_birth(event) && born != nullptr) {
+      unsigned long child = 0;
+      if (ptrace(PTRACE_GETEVENTMSG, tid_, nullptr, &child) == 0)
+        born->push_back(static_cast<pid_t>(child));
+    }
+    int deliver = event == 0 ? signal : 0;
+    if (ptrace(PTRACE_CONT, tid_, nullptr, static_cast<long>(deliver)) != 0)
+      return trace_error("continue", tid_);
+    stopped_ = false;
+  }
+  return Error(Code::kTimeout, "pid " + std::to_string(tid_) +
+                                   " does not come to rest: it gets signals without end");
+}
+
+Result<Registers> Tracee::registers() const {
+  Registers registers{};
+  iovec io{&registers, sizeof(registers)};
+  if (ptrace(PTRACE_GETREGSET, tid_, reinterpret_cast<void*>(NT_PRSTATUS), &io) != 0) {
+    return trace_error("read registers of", tid_);
+  }
+  return registers;
+}
+
+Status Tracee::set_registers(const Registers& registers) {
+  Registers copy = registers;
+  iovec io{&copy, sizeof(copy)};
+  if (ptrace(PTRACE_SETREGSET, tid_, reinterpret_cast<void*>(NT_PRSTATUS), &io) != 0) {
+    return trace_error("write registers of", tid_);
+  }
+  return {};
+}
+
+Result<std::vector<uint8_t>> Tracee::xstate() const {
+  std::vector<uint8_t> area(kXstateBytesMax);
+  iovec io{area.data(), area.size()};
+  if (ptrace(PTRACE_GETREGSET, tid_, reinterpret_cast<void*>(NT_X86_XSTATE), &io) != 0) {
+    return trace_error("read xstate of", tid_);
+  }
+  area.resize(io.iov_len);
+  return area;
+}
+
+Status Tracee::set_xstate(Bytes xstate) {
+  iovec io{const_cast<uint8_t*>(xstate.data()), xstate.size()};
+  if (ptrace(PTRACE_SETREGSET, tid_, reinterpret_cast<void*>(NT_X86_XSTATE), &io) != 0) {
+    return trace_error("write xstate of", tid_);
+  }
+  return {};
+}
+
+Result<uint64_t> Tracee::signal_mask() const {
+  uint64_t mask = 0;
+  if (ptrace(static_cast<__ptrace_request>(PTRACE_GETSIGMASK), tid_, sizeof(mask), &mask) != 0) {
+    return trace_error("read signal mask of", tid_);
+  }
+  return mask;
+}
+
+Status Tracee::set_signal_mask(uint64_t mask) {
+  if (ptrace(static_cast<__ptrace_request>(PTRACE_SETSIGMASK), tid_, sizeof(mask), &mask) != 0) {
+    return trace_error("write signal mask of", tid_);
+  }
+  return {};
+}
+
+Result<std::vector<std::array<uint8_t, 128>>> Tracee::pending(Queue queue) const {
+  std::vector<std::array<uint8_t, 128>> all;
+  for (;;) {
+    std::array<std::array<uint8_t, 128>, 16> some;
+    __ptrace_peeksiginfo_args args{};
+    args.off = all.size();
+    args.flags = queue == Queue::kProcess ? PTRACE_PEEKSIGINFO_SHARED : 0;
+    args.nr = some.size();
+    long count =
+        ptrace(static_cast<__ptrace_request>(PTRACE_PEEKSIGINFO), tid_, &args, some.data());
+    if (count < 0) return trace_error("read pending signals of", tid_);
+    all.insert(all.end(), some.begin(), some.begin() + count);
+    if (static_cast<size_t>(count) < some.size()) return all;
+  }
+}
+
+Status Tracee::run_to_trap() { return run_to_trap(nullptr); }
+
+Status Tracee::run_to_trap(std::vector<pid_t>* born) {
+  for (int stops = 0; stops < kStopsPerRestMax; ++stops) {
+    if (ptrace(PTRACE_CONT, tid_, nullptr, nullptr) != 0) return trace_error("continue", tid_);
+    int status = PD_TRY(wait_status("run a batch"));
+    int event = event_of(status);
+    if (event == 0 && WSTOPSIG(status) == SIGTRAP) return {};
+    if (is_birth(event) && born != nullptr) {
+      unsigned long child = 0;
+      if (ptrace(PTRACE_GETEVENTMSG, tid_, nullptr, &child) != 0)
+        return trace_error("learn the child of", tid_);
+      born->push_back(static_cast<pid_t>(child));
+    } else if (event == 0 && WSTOPSIG(status) == SIGSEGV) {
+      return Error(Code::kInternal,
+                   "a batch in pid " + std::to_string(tid_) + " touched memory that is not there");
+    }
+    // PTRACE_EVENT_STOP (a group stop or a leftover interrupt): go on; signals are blocked, so
+    // nothing else is lost.
+  }
+  return Error(Code::kTimeout, "a batch in pid " + std::to_string(tid_) + " does not end");
+}
+
+Status Tracee::step_call() {
+  for (int stops = 0; stops < kStopsPerRestMax; ++stops) {
+    if (ptrace(PTRACE_SINGLESTEP, tid_, nullptr, nullptr) != 0) return trace_error("step", tid_);
+    int status = PD_TRY(wait_status("step"));
+    if (event_of(status) == 0 && WSTOPSIG(status) == SIGTRAP) return {};
+    if (event_of(status) == 0) {
+      return Error(Code::kInternal, "a step in pid " + std::to_string(tid_) + " ended in signal " +
+                                        std::to_string(WSTOPSIG(status)));
+    }
+  }
+  return Error(Code::kTimeout, "a step in pid " + std::to_string(tid_) + " does not end");
+}
+
+Status Tracee::resume() {
+  if (ptrace(PTRACE_CONT, tid_, nullptr, nullptr) != 0) return trace_error("continue", tid_);
+  stopped_ = false;
+  return {};
+}
+
+Status Tracee::detach() {
+  pid_t tid = std::exchange(tid_, 0);
+  if (stopped_) {
+    if (ptrace(PTRACE_DETACH, tid, nullptr, nullptr) != 0) return trace_error("detach", tid);
+    return {};
+  }
+  // Only a stopped thread can be detached. One that does not stop is left seized: the kernel lets
+  // it go when we end.
+  Tracee running(tid);
+  PD_TRY(running.interrupt());
+  Status rested = running.wait_rest(nullptr);
+  running.tid_ = 0;
+  PD_TRY(std::move(rested));
+  if (ptrace(PTRACE_DETACH, tid, nullptr, nullptr) != 0) return trace_error("detach", tid);
+  return {};
+}
+
+Result<RegisterGuard> RegisterGuard::hold(Tracee* tracee) {
+  Registers registers = PD_TRY(tracee->registers());
+  uint64_t mask = PD_TRY(tracee->signal_mask());
+  PD_TRY(tracee->set_signal_mask(kAllSignals));
+  return RegisterGuard(tracee, registers, mask);
+}
+
+RegisterGuard::~RegisterGuard() {
+  if (tracee_ == nullptr || tracee_->tid() == 0) return;
+  (void)tracee_->set_registers(saved_);
+  (void)tracee_->set_signal_mask(mask_);
+}
+
+Result<int64_t> remote_call(Tracee* tracee, RemoteAddr syscall_instruction, long number,
+                            std::array<uint64_t, 6> args) {
+  Registers registers = PD_TRY(tracee->registers());
+  registers.rip = syscall_instruction.value;
+  registers.rax = static_cast<uint64_t>(number);
+  registers.orig_rax = ~0ull;
+  registers.rdi = args[0];
+  registers.rsi = args[1];
+  registers.rdx = args[2];
+  registers.r10 = args[3];
+  registers.r8 = args[4];
+  registers.r9 = args[5];
+  PD_TRY(tracee->set_registers(registers));
+  PD_TRY(tracee->step_call());
+  registers = PD_TRY(tracee->registers());
+  return static_cast<int64_t>(registers.rax);
+}
+
+Result<RemoteAddr> find_syscall_instruction(pid_t pid, RemoteAddr start, uint64_t size) {
+  constexpr uint8_t kInstruction[2] = {0x0f, 0x05};
+  std::vector<uint8_t> code(std::min<uint64_t>(size, 1u << 20));
+  PD_TRY(read_memory(pid, start, code));
+  auto found =
+      std::search(code.begin(), code.end(), std::begin(kInstruction), std::end(kInstruction));
+  if (found == code.end()) {
+    return Error(Code::kUnsupported,
+                 "pid " + std::to_string(pid) + " has no system call instruction in its vdso");
+  }
+  return start + static_cast<uint64_t>(found - code.begin());
+}
+
+namespace {
+
+Result<Fd> open_memory(pid_t pid) {
+  std::string path = "/proc/" + std::to_string(pid) + "/mem";
+  Fd memory = Fd::adopt(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!memory.valid()) return Error::system(errno, "open", path);
+  return memory;
+}
+
+}  // namespace
+
+Status write_memory(pid_t pid, RemoteAddr to, Bytes bytes) {
+  iovec local{const_cast<uint8_t*>(bytes.data()), bytes.size()};
+  iovec remote{reinterpret_cast<void*>(to.value), bytes.size()};
+  if (process_vm_writev(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes.size()))
+    return {};
+  Fd memory = PD_TRY(open_memory(pid));
+  if (pwrite(memory.get(), bytes.data(), bytes.size(), static_cast<off_t>(to.value)) !=
+      static_cast<ssize_t>(bytes.size())) {
+    return trace_error("write memory of", pid);
+  }
+  return {};
+}
+
+Status read_memory(pid_t pid, RemoteAddr from, MutableBytes bytes) {
+  iovec local{bytes.data(), bytes.size()};
+  iovec remote{reinterpret_cast<void*>(from.value), bytes.size()};
+  if (process_vm_readv(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes.size()))
+    return {};
+  Fd memory = PD_TRY(open_memory(pid));
+  if (pread(memory.get(), bytes.data(), bytes.size(), static_cast<off_t>(from.value)) !=
+      static_cast<ssize_t>(bytes.size())) {
+    return trace_error("read memory of", pid);
+  }
+  return {};
+}
+
+}  // namespace perdure::kernel

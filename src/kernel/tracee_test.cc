@@ -1,0 +1,175 @@
+#include "kernel/tracee.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+namespace perdure::kernel {
+namespace {
+
+class Child {
+ public:
+  explicit Child(void (*body)()) : pid_(fork()) {
+    if (pid_ == 0) {
+      body();
+      _exit(0);
+    }
+  }
+  ~Child() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, __WALL);
+  }
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_;
+};
+
+void sleep_forever() {
+  for (;;) pause();
+}
+
+RemoteAddr own_vdso() { return RemoteAddr(getauxval(AT_SYSINFO_EHDR)); }
+
+std::string maps_of(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/maps");
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+// Until the child sleeps in pause(2), its /proc/PID/syscall says otherwise.
+void wait_until_paused(pid_t pid) {
+  std::string call;
+  while (call != std::to_string(SYS_pause)) {
+    std::ifstream in("/proc/" + std::to_string(pid) + "/syscall");
+    in >> call;
+  }
+}
+
+Tracee stopped(pid_t pid) {
+  Result<Tracee> tracee = Tracee::seize(pid);
+  EXPECT_TRUE(tracee.ok());
+  EXPECT_TRUE(tracee->interrupt().ok());
+  EXPECT_TRUE(tracee->wait_rest(nullptr).ok());
+  return std::move(tracee).value();
+}
+
+TEST(Batch, RunsCallsAndPassesResultsOn) {
+  Child child(sleep_forever);
+  Tracee tracee = stopped(child.pid());
+  std::string maps_before = maps_of(child.pid());
+  RemoteAddr instruction = find_syscall_instruction(child.pid(), own_vdso(), 8192).value();
+  {
+    RegisterGuard guard = std::move(RegisterGuard::hold(&tracee)).value();
+    BatchArea area = BatchArea::map(&tracee, instruction).value();
+    Batch batch = area.batch();
+    size_t pid_call = batch.call(SYS_getpid);
+    size_t pipe_call = batch.call(SYS_getpgid, {Arg::result_of(pid_call)});
+    RemoteAddr text = batch.out(64);
+    size_t name =
+        batch.call(SYS_readlinkat, {AT_FDCWD, batch.in(std::string("/proc/self/exe")), text, 63});
+    size_t failing = batch.call(SYS_close, {-1});
+    size_t never = batch.call(SYS_getpid);
+    ASSERT_TRUE(area.run(&tracee, &batch).ok());
+    EXPECT_EQ(batch.result(pid_call), child.pid());
+    EXPECT_EQ(batch.result(pipe_call), getpgid(child.pid()));
+    EXPECT_GT(batch.result(name), 0);
+    EXPECT_EQ(batch.bytes(text, 1)[0], '/');
+    EXPECT_EQ(batch.result(failing), -EBADF);
+    EXPECT_EQ(batch.result(never), Batch::kNotRun);
+    EXPECT_TRUE(area.unmap(&tracee, instruction).ok());
+  }
+  EXPECT_EQ(maps_of(child.pid()), maps_before);
+}
+
+TEST(Tracee, RegistersAndMaskAreAsBeforeAfterABatch) {
+  Child child(sleep_forever);
+  wait_until_paused(child.pid());
+  Tracee tracee = stopped(child.pid());
+  Registers before = tracee.registers().value();
+  uint64_t mask = tracee.signal_mask().value();
+  {
+    RegisterGuard guard = std::move(RegisterGuard::hold(&tracee)).value();
+    RemoteAddr instruction = find_syscall_instruction(child.pid(), own_vdso(), 8192).value();
+    EXPECT_EQ(remote_call(&tracee, instruction, SYS_getpid, {}).value(), child.pid());
+  }
+  Registers after = tracee.registers().value();
+  EXPECT_EQ(memcmp(&before, &after, sizeof(before)), 0);
+  EXPECT_EQ(tracee.signal_mask().value(), mask);
+  EXPECT_EQ(static_cast<int64_t>(before.rax), -514);  // ERESTARTNOHAND: pause will be restarted
+}
+
+TEST(Tracee, PendingSignalsAreSeenAndStay) {
+  Child child([] {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, nullptr);
+    sleep_forever();
+  });
+  Tracee tracee = stopped(child.pid());
+  sigval value{};
+  value.sival_int = 77;
+  // The child may not have blocked signals yet when it was stopped: block them from here.
+  ASSERT_TRUE(tracee.set_signal_mask(~0ull).ok());
+  ASSERT_EQ(sigqueue(child.pid(), SIGUSR1, value), 0);
+  auto pending = tracee.pending(Tracee::Queue::kProcess).value();
+  ASSERT_EQ(pending.size(), 1u);
+  siginfo_t info;
+  memcpy(&info, pending[0].data(), sizeof(info));
+  EXPECT_EQ(info.si_signo, SIGUSR1);
+  EXPECT_EQ(info.si_value.sival_int, 77);
+  EXPECT_EQ(tracee.pending(Tracee::Queue::kProcess).value().size(), 1u);
+  EXPECT_EQ(tracee.pending(Tracee::Queue::kThread).value().size(), 0u);
+}
+
+TEST(Tracee, StoppedProcessIsInGroupStop) {
+  Child child(sleep_forever);
+  ASSERT_EQ(kill(child.pid(), SIGSTOP), 0);
+  ASSERT_EQ(waitpid(child.pid(), nullptr, WUNTRACED), child.pid());
+  Tracee tracee = stopped(child.pid());
+  EXPECT_EQ(tracee.stop_kind(), StopKind::kGroupStop);
+  EXPECT_EQ(tracee.stop_signal(), SIGSTOP);
+}
+
+TEST(Tracee, DeadTargetIsAValue) {
+  pid_t pid;
+  {
+    Child child(sleep_forever);
+    pid = child.pid();
+  }
+  Result<Tracee> tracee = Tracee::seize(pid);
+  ASSERT_FALSE(tracee.ok());
+  EXPECT_EQ(tracee.error().code(), Code::kGone);
+}
+
+TEST(Batch, ForkInABatchYieldsTheChildStoppedBeforeItRuns) {
+  Child child(sleep_forever);
+  Tracee tracee = stopped(child.pid());
+  RegisterGuard guard = std::move(RegisterGuard::hold(&tracee)).value();
+  RemoteAddr instruction = find_syscall_instruction(child.pid(), own_vdso(), 8192).value();
+  BatchArea area = BatchArea::map(&tracee, instruction).value();
+  Batch batch = area.batch();
+  size_t made = batch.call(SYS_fork);
+  std::vector<pid_t> born;
+  ASSERT_TRUE(area.run(&tracee, &batch, &born).ok());
+  ASSERT_EQ(born.size(), 1u);
+  EXPECT_EQ(batch.result(made), born[0]);
+  Tracee grandchild = Tracee::adopt(born[0]);
+  ASSERT_TRUE(grandchild.wait_rest(nullptr).ok());
+  Batch inside = area.batch();
+  size_t parent = inside.call(SYS_getppid);
+  ASSERT_TRUE(area.run(&grandchild, &inside).ok());
+  EXPECT_EQ(inside.result(parent), child.pid());
+  kill(born[0], SIGKILL);
+  waitpid(born[0], nullptr, __WALL);
+  grandchild.abandon();
+}
+
+}  // namespace
+}  // namespace perdure::kernel
