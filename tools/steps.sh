@@ -31,9 +31,10 @@ step() {
   return 1
 }
 
-# configure PRESET: a warm CMake is skipped; the build re-runs it by itself when a CMake file changes.
+# configure PRESET DIRECTORY [OPTION...]: a configured directory is used as it is; ninja re-runs CMake by itself.
 configure() {
   local preset=$1 directory=$2
+  shift 2
   [[ -e $directory/build.ninja ]] && return 0
-  step "configure $preset" "$directory/configure.log" cmake --preset "$preset"
+  step "configure $preset" "$directory/configure.log" cmake --preset "$preset" "$@"
 }

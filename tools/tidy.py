@@ -51,7 +51,6 @@ BANNED = [
     (r"\bpopen\s*\(", "runs a shell"),
     (r"\brand\s*\(\s*\)", "is not replayable; use base/random"),
     (r"std::format\b|#include <(?:format|expected|source_location)>", "is absent in this toolchain"),
-    (r"\breinterpret_pointer_cast\b|\bconst_cast\s*<", "hides what is written"),
     (r"\bgoto\s+\w+;", "hides the flow"),
     (r"\bstd::(?:cout|cerr|endl)\b", "is unbuffered or locale bound; use fmt"),
     (r"\busing namespace std\b", "is ambiguous to a reader"),

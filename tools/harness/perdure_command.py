@@ -1,0 +1,55 @@
+"""The perdure command, as scripts call it."""
+
+import json
+import subprocess
+import tempfile
+import time
+
+
+class PerdureFailed(Exception):
+    pass
+
+
+class Perdure:
+    """program: the binary; store: the directory given to the verbs that take one."""
+
+    def __init__(self, program, store):
+        self.program, self.store = program, store
+
+    def run(self, verb, *arguments, timeout=120):
+        """Runs one verb; its standard output. A failure raises with what the command said.
+
+        Output goes through files: a pipe would stay open for as long as a detached program holds it.
+        """
+        line = [self.program, verb, *map(str, arguments)]
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            status = subprocess.run(line, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=timeout,
+                                    check=False).returncode
+            out.seek(0)
+            err.seek(0)
+            if status != 0:
+                raise PerdureFailed(f"{' '.join(line)}\nexit status {status}: {err.read().strip() or out.read().strip()}")
+            return out.read()
+
+    def timed(self, verb, *arguments, timeout=120):
+        """Seconds from the command to its end."""
+        begin = time.perf_counter()
+        self.run(verb, *arguments, timeout=timeout)
+        return time.perf_counter() - begin
+
+    def start(self, name, command):
+        self.run("run", "-d", "--name", name, "--store", self.store, "--", *command)
+
+    def checkpoint(self, name):
+        return self.timed("checkpoint", name, "--wait")
+
+    def restore(self, name, *options):
+        return self.timed("restore", name, "-d", "--store", self.store, *options)
+
+    def group(self, name):
+        """The row of ps for a group; None if it does not run."""
+        rows = json.loads(self.run("ps", "--json"))
+        return next((row for row in rows if row["name"] == name), None)
+
+    def epochs(self, name):
+        return json.loads(self.run("log", name, "--store", self.store, "--json"))
