@@ -1,0 +1,81 @@
+// Vmas: the mappings of a stopped process as an AddressSpace record, with the files and memory
+// objects behind them. What cannot be saved is refused by name (kUnsupported: pid, range, path,
+// kind) before anything is stored.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "capture/memory_objects.h"
+#include "kernel/proc/maps.h"
+#include "memory/tracker.h"
+#include "object/file.pb.h"
+#include "object/id_table.h"
+#include "object/memory.pb.h"
+
+namespace perdure::capture {
+
+// The mapping of the engine's batch interpreter in a target is a private mapping of a memfd of this
+// name; it is no part of the program.
+inline constexpr const char* kBatchMappingPath = "/memfd:perdure-batch";
+
+// OpenFile records of the files that are mapped in a group: one for each file ("file:DEV:INO"),
+// whoever maps it. A record has flags O_RDWR if a shared mapping of it is or can become writable,
+// else O_RDONLY, and offset 0. Private mappings of memory objects have a record too (kind memfd, or
+// regular with `deleted` and `content`). One MappedFiles serves one checkpoint; build ids are kept
+// when it is reset for the next.
+class MappedFiles {
+ public:
+  explicit MappedFiles(object::IdTable& ids) : ids_(&ids) {}
+
+  // Finds or adds the record of a mapped file. entry has a path and is no memory object of
+  // MEMORY_SHARED.
+  Result<ObjectId> add(pid_t pid, const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
+  const std::map<ObjectId, object::OpenFile>& records() const { return records_; }
+  void reset();
+
+ private:
+  struct BuildId {
+    int64_t mtime_ns;
+    std::string bytes;
+  };
+  object::IdTable* ids_;
+  std::map<ObjectId, object::OpenFile> records_;
+  std::map<std::pair<uint64_t, uint64_t>, BuildId> build_ids_;
+};
+
+struct VmaOptions {
+  // The engine's own write protection is on in this process, so uffd-wp flags are not the
+  // program's.
+  bool tracked = false;
+  // The exact program break as brk(0) in the target gives it; 0: the end of [heap] is taken.
+  uint64_t brk = 0;
+  // Mappings of the same process as they were read with their VmFlags shortly before. A mapping
+  // that is the same in maps gets its flags from here, and smaps is read only if some mapping is
+  // new. Empty: smaps is read. smaps takes 12 us per resident MiB: read it before the stop, and
+  // accept that an madvise() between the two reads which splits no mapping shows one epoch later.
+  std::span<const kernel::proc::MapsEntry> known_flags;
+};
+
+struct VmaCapture {
+  object::AddressSpace space;
+  std::vector<memory::Area> private_areas;       // for memory::Tracker::scan, sorted
+  std::vector<kernel::proc::MapsEntry> entries;  // for known_flags of the next capture
+};
+
+// pid: stopped, in the engine's pid namespace; its mm is read as it is.
+Result<VmaCapture> capture_vmas(pid_t pid, const VmaOptions& options, MappedFiles& files,
+                                MemoryObjects& objects);
+
+// Writes guard pages, as a scan found them, into the vmas that hold them.
+void set_guard_pages(const memory::PageSet& guard, object::AddressSpace& space);
+
+}  // namespace perdure::capture

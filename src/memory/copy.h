@@ -1,0 +1,43 @@
+// Copies pages of another process. Content is read as the process would read it; nothing is
+// invented: a page that cannot be read is reported, never replaced by zeros.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "memory/page_set.h"
+
+namespace perdure::memory {
+
+// Called for each run of pages, in ascending order of page numbers. bytes.size() is a multiple of
+// the page size and at most Copier::kBatchBytes; the bytes are page aligned and valid only during
+// the call. An error stops the copy.
+using PageSink = std::function<Status(uint64_t first_page, Bytes bytes)>;
+
+class Copier {
+ public:
+  static constexpr size_t kBatchBytes = 1u << 20;
+  // Reserves the buffer, so that a stop window does not allocate.
+  static Result<Copier> create();
+  Copier(Copier&&) noexcept;
+  Copier& operator=(Copier&&) noexcept;
+  ~Copier();
+
+  // Pages that could not be read: no memory is mapped there any more, a file was cut short, or the
+  // memory is broken. With a stopped process and a PageSet from Mode::kCut this is empty unless the
+  // hardware failed. PROT_NONE and write-only areas are read (by way of /proc/PID/mem). kGone if
+  // the process died.
+  Result<PageSet> copy(pid_t pid, const PageSet& pages, const PageSink& sink);
+
+ private:
+  struct Buffer;
+  explicit Copier(std::unique_ptr<Buffer> buffer);
+  std::unique_ptr<Buffer> buffer_;
+};
+
+}  // namespace perdure::memory

@@ -1,0 +1,35 @@
+// SharedTracker: which pages of one shared memory object (memfd, shared anonymous, POSIX or SysV
+// shared memory, a deleted file) changed since the last epoch. Such memory is written through any
+// mapping of any process and by write(2), so that write protection of a mapping proves nothing:
+// each page's XXH3 is compared with the one of the last scan (8 bytes of state per page). Bytes are
+// hashed and handed on from one buffer, so a page that changes meanwhile is seen by the next scan.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+#include "memory/copy.h"
+#include "memory/page_set.h"
+
+namespace perdure::memory {
+
+class SharedTracker {
+ public:
+  // Reads the object through fd (open for reading) with SEEK_DATA and calls sink(first_page, bytes)
+  // for pages that changed since the last scan and are not all zero; page = offset / 4096; a last
+  // partial page is filled up with zeros. Yields the pages that earlier scans handed to a sink and
+  // that now are holes, zeros or beyond the end.
+  Result<PageSet> scan(int fd, uint64_t size, const PageSink& sink);
+
+  // What the last scans handed on did not reach the store: the next scan hands everything on again,
+  // and yields every page that could be in the store and is absent.
+  void forget();
+
+ private:
+  static constexpr uint64_t kAbsent = 0;
+  std::vector<uint64_t> hashes_;  // by page; kAbsent: not in the store
+  bool all_dirty_ = false;
+};
+
+}  // namespace perdure::memory

@@ -1,0 +1,99 @@
+// Tracker: which pages of one address space changed since the last scan. One tracker belongs to one
+// address space; after an execve, or in a child of fork, a new one is made and its first scan
+// yields everything.
+//
+// Invariants that every implementation keeps:
+//  - A scan with Mode::kCut of a stopped process yields in `data` every page whose content may
+//  differ from what earlier
+//    scans of this tracker yielded, and in `absent` every page that earlier scans yielded and that
+//    now has no content of its own. Applying `absent` (erase), then `data` (copy), to the pages of
+//    the last epoch gives the pages of this one.
+//  - A page is forgotten only after it was yielded. What was yielded but could not be stored goes
+//  back by give_back().
+//  - Pages that read as the file's (file mappings) or as zeros because nobody wrote them are in
+//  neither set.
+// A failed scan changes nothing that a later scan would miss. Not thread-safe.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "memory/page_set.h"
+
+namespace perdure::memory {
+
+enum class AreaKind : uint8_t {
+  kAnonymous,    // private, no file behind it
+  kFilePrivate,  // private mapping of a file: only pages that were written are its own
+  kCopyAlways,   // not tracked: every present page is yielded by every scan (aio rings)
+};
+
+// A private mapping whose pages are to be tracked; bytes, page aligned, end exclusive.
+struct Area {
+  uint64_t start = 0;
+  uint64_t end = 0;
+  AreaKind kind = AreaKind::kAnonymous;
+};
+
+enum class Mode : uint8_t {
+  kPrecopy,  // the process may run: the result is a hint to copy early, and re-arms the tracking of
+             // what it yields
+  kCut,      // every thread is stopped: the result is exact
+};
+
+struct Scan {
+  PageSet data;    // to copy
+  PageSet absent;  // to erase
+  PageSet guard;   // kCut only: guard pages (MADV_GUARD_INSTALL), all of them every time
+  // Areas that were seen for the first time were protected now; how many pages they hold (for
+  // statistics).
+  uint64_t newly_tracked_pages = 0;
+};
+
+enum class TrackerKind : uint8_t {
+  kPagemapScan,  // PAGEMAP_SCAN over userfaultfd's asynchronous write protection, Linux 6.7
+  kSoftDirty,    // soft-dirty bits of /proc/PID/pagemap
+  kFull,         // every page every time
+};
+const char* tracker_kind_name(TrackerKind kind);
+
+// What this kernel and these privileges allow; probed once. `disabled` is the value of
+// PERDURE_DISABLE: names of features parted by commas ("pagemap_scan,soft_dirty") that are to be
+// treated as missing.
+struct TrackerFeatures {
+  bool pagemap_scan = false;  // the ioctl exists
+  bool wp_async = false;      // and userfaultfd has asynchronous write protection
+  bool guard = false;         // and it reports guard pages (Linux 6.15)
+  bool soft_dirty = false;
+};
+TrackerFeatures probe_tracker_features(std::string_view disabled);
+TrackerKind best_tracker(const TrackerFeatures& features);
+
+class Tracker {
+ public:
+  // pid: in the engine's pid namespace. uffd: for kPagemapScan a userfaultfd that was made by a
+  // thread of the target (userfaultfd(UFFD_USER_MODE_ONLY | O_CLOEXEC | O_NONBLOCK) is enough) on
+  // which no ioctl was done yet; else invalid.
+  static Result<std::unique_ptr<Tracker>> create(TrackerKind kind, pid_t pid, Fd uffd,
+                                                 const TrackerFeatures& features);
+  virtual ~Tracker() = default;
+  virtual TrackerKind kind() const = 0;
+
+  // areas: sorted, disjoint; with kCut all private areas of the process, exact; with kPrecopy as
+  // they were a moment ago. kGone if the process died or the address space is no longer the one
+  // that the tracker was made for.
+  virtual Result<Scan> scan(std::span<const Area> areas, Mode mode) = 0;
+
+  // Pages that a scan yielded but that did not reach the store (a failed epoch, an unreadable
+  // page): the next scan yields those of them that still have content, as data, and the others as
+  // absent.
+  virtual void give_back(const PageSet& pages) = 0;
+};
+
+}  // namespace perdure::memory
