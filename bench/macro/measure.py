@@ -1,0 +1,71 @@
+"""Rows of figures: what was measured, the target if there is one, and whether it is met."""
+
+import json
+import os
+import platform
+import statistics
+import time
+
+
+class Row:
+    """values: one figure per repetition, all in unit; the median is compared with the target."""
+
+    def __init__(self, name, values, unit, target=None, note=""):
+        self.name, self.values, self.unit, self.target, self.note = name, list(values), unit, target, note
+
+    @property
+    def median(self):
+        return statistics.median(self.values)
+
+    @property
+    def verdict(self):
+        if self.target is None:
+            return ""
+        return "pass" if self.median <= self.target else "MISS"
+
+    def as_dict(self):
+        return {"name": self.name, "unit": self.unit, "median": self.median, "worst": max(self.values),
+                "repetitions": len(self.values), "target": self.target,
+                "ratio": self.median / self.target if self.target else None, "verdict": self.verdict or None,
+                "note": self.note}
+
+
+def print_table(rows):
+    width = max(len(row.name) for row in rows)
+    print(f"\n{'measure':<{width}}  {'median':>9} {'worst':>9} {'unit':<4} {'target':>8} {'ratio':>6}  verdict")
+    for row in rows:
+        target = f"{row.target:8.1f}" if row.target else " " * 8
+        ratio = f"{row.median / row.target:6.2f}" if row.target else " " * 6
+        print(f"{row.name:<{width}}  {row.median:9.2f} {max(row.values):9.2f} {row.unit:<4} {target} {ratio}  "
+              f"{row.verdict}{'  ' if row.note else ''}{row.note}".rstrip())
+
+
+def write_json(path, rows):
+    machine = {"kernel": platform.release(), "cpus": os.cpu_count(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"machine": machine, "rows": [row.as_dict() for row in rows]}, file, indent=2)
+        file.write("\n")
+
+
+def spawn_and_wait(line, log):
+    """Seconds from the start of a command to its end; posix_spawn, so that this process's size does not count."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, descriptor, 1),
+               (os.POSIX_SPAWN_DUP2, descriptor, 2)]
+    begin = time.perf_counter()
+    pid = os.posix_spawn(line[0], line, os.environ, file_actions=actions)
+    _, status = os.waitpid(pid, 0)
+    seconds = time.perf_counter() - begin
+    os.close(descriptor)
+    if status != 0:
+        with open(log, encoding="utf-8", errors="replace") as file:
+            raise RuntimeError(f"{' '.join(line)}: status {os.waitstatus_to_exitcode(status)}: {file.read()[-2000:]}")
+    return seconds
+
+
+def memory_kib(pid, field):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        for line in file:
+            if line.startswith(field + ":"):
+                return int(line.split()[1])
+    raise RuntimeError(f"no {field} for process {pid}")

@@ -1,0 +1,222 @@
+"""What is measured: real programs, the real command, a real disk. Each scenario returns rows."""
+
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from harness import data_set
+from harness.perdure_command import Perdure
+from harness.redis_client import ConnectionEnded, RedisClient
+from measure import Row, memory_kib, spawn_and_wait
+
+REDIS_RESIDENT_MB = 230
+
+
+class Bench:
+    """Where scenarios work: one directory on the disk that is measured."""
+
+    def __init__(self, program, directory, repetitions):
+        self.program, self.directory, self.repetitions = program, Path(directory), repetitions
+        self.log = str(self.directory / "commands.log")
+        self._count = 0
+
+    @contextlib.contextmanager
+    def group(self, command):
+        """A fresh group with a store of its own; gone afterwards."""
+        self._count += 1
+        name = f"bench-{os.getpid()}-{self._count}"
+        perdure = Perdure(self.program, str(self.directory / name))
+        perdure.start(name, command)
+        try:
+            yield Group(self, perdure, name)
+        finally:
+            with contextlib.suppress(Exception):
+                perdure.run("kill", name)
+            shutil.rmtree(perdure.store, ignore_errors=True)
+
+
+class Group:
+    def __init__(self, bench, perdure, name):
+        self._bench, self._perdure, self.name = bench, perdure, name
+
+    def checkpoint(self):
+        return spawn_and_wait([self._perdure.program, "checkpoint", "--wait", self.name], self._bench.log)
+
+    def restore(self):
+        line = [self._perdure.program, "restore", "-d", "--store", self._perdure.store, self.name]
+        return spawn_and_wait(line, self._bench.log)
+
+    def kill(self):
+        self._perdure.run("kill", self.name)
+
+    def last_epoch(self):
+        return self._perdure.epochs(self.name)[-1]
+
+    def engine_pid(self):
+        return self._perdure.group(self.name)["engine_pid"]
+
+    def store_files(self):
+        return [p for p in Path(self._perdure.store).rglob("*") if p.is_file()]
+
+
+@contextlib.contextmanager
+def redis(bench):
+    """A redis-server of REDIS_RESIDENT_MB in a group, and a client of it."""
+    socket = str(bench.directory / "redis.sock")
+    command = ["redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--daemonize",
+               "no", "--dir", str(bench.directory), "--logfile", "redis.log"]
+    with bench.group(command) as group:
+        client = RedisClient.connect_within(socket, 10)
+        group.socket, group.keys = socket, fill_to(client, REDIS_RESIDENT_MB * 1_000_000)
+        try:
+            yield group, client
+        finally:
+            client.close()
+
+
+def fill_to(client, resident_bytes):
+    keys = 0
+    while resident_of(client) < resident_bytes:
+        data_set.fill(client, range(keys, keys + 500), 1)
+        keys += 500
+    return keys
+
+
+def resident_of(client):
+    for line in client.command("INFO", "memory").split(b"\r\n"):
+        if line.startswith(b"used_memory_rss:"):
+            used = int(line.split(b":")[1])
+        if line.startswith(b"used_memory:"):
+            allocated = int(line.split(b":")[1])
+    return max(used, allocated)
+
+
+def dd_seconds(bench, files):
+    """Seconds that dd needs to write the same bytes with direct I/O to the same disk. The bytes come from memory."""
+    source, target = Path("/dev/shm") / f"perdure-bench-{os.getpid()}", bench.directory / "dd"
+    try:
+        with open(source, "wb") as out:
+            for path in files:
+                with open(path, "rb") as part:
+                    shutil.copyfileobj(part, out, 1 << 20)
+            os.truncate(source, (os.path.getsize(source) + 4095) // 4096 * 4096)
+        size = os.path.getsize(source)
+        begin = time.perf_counter()
+        subprocess.run(["dd", f"if={source}", f"of={target}", "bs=1M", "oflag=direct", "status=none"], check=True)
+        return time.perf_counter() - begin, size
+    finally:
+        source.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
+
+
+def one_shot(bench):
+    """The first checkpoint of a large server, beside dd; the engine's memory after it."""
+    stop, whole, ratio, dd, resident, memory = [], [], [], [], [], []
+    for _ in range(bench.repetitions):
+        with redis(bench) as (group, client):
+            whole.append(group.checkpoint() * 1000)
+            stop.append(group.last_epoch()["stop_us"] / 1000)
+            seconds, _ = dd_seconds(bench, group.store_files())
+            dd.append(seconds * 1000)
+            ratio.append(whole[-1] / dd[-1])
+            resident.append(resident_of(client) / 1e6)
+            memory.append(memory_kib(group.engine_pid(), "VmHWM") * 1024 / 1e6)
+    return [
+        Row("redis 230 MB, first checkpoint: stop window", stop, "ms", 10),
+        Row("redis 230 MB, first checkpoint: command to durable", whole, "ms"),
+        Row("  dd of the same bytes, direct I/O", dd, "ms"),
+        Row("  checkpoint : dd", ratio, "x", 2.0),
+        Row("engine memory beside redis 230 MB, highest", memory, "MB", 32 + 0.01 * max(resident)),
+    ]
+
+
+def first_reply(group):
+    """Seconds from the restore command to the first reply; a thread asks while the command runs."""
+    begin = time.perf_counter()
+    command = threading.Thread(target=group.restore)
+    command.start()
+    client = RedisClient.connect_within(group.socket, 10, poll=0.0005)
+    value = client.command("GET", "key:7")
+    seconds = time.perf_counter() - begin
+    client.close()
+    command.join()
+    if value != data_set.value_of(7, 1):
+        raise RuntimeError("the restored server's reply differs from what was stored")
+    return seconds
+
+
+def eager_restore(bench):
+    replies = []
+    with redis(bench) as (group, client):
+        group.checkpoint()
+        client.close()
+        for _ in range(bench.repetitions):
+            group.kill()
+            replies.append(first_reply(group) * 1000)
+    return [Row("redis 230 MB, eager restore: command to first reply", replies, "ms", 60)]
+
+
+def idle(bench):
+    saves, engine, stops, restores = [], [], [], []
+    for _ in range(4 * bench.repetitions):
+        with bench.group(["sleep", "3600"]) as group:
+            saves.append(group.checkpoint() * 1000)
+            row = group.last_epoch()
+            stops.append(row["stop_us"] / 1000)
+            engine.append(row["total_us"] / 1000)
+            group.kill()
+            restores.append(group.restore() * 1000)
+    return [
+        Row("sleep, first checkpoint: command to durable", saves, "ms", 3),
+        Row("  of it in the engine", engine, "ms"),
+        Row("  of it stopped", stops, "ms"),
+        Row("sleep, restore: command to running", restores, "ms", 5),
+    ]
+
+
+class Load:
+    """A client that overwrites random values as fast as it gets replies, and counts them."""
+
+    def __init__(self, socket, keys):
+        self._client, self._keys = RedisClient(socket), keys
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+        self.replies = 0
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+        self._client.close()
+
+    def _write(self):
+        value = random.randbytes(data_set.VALUE_BYTES)
+        with contextlib.suppress(ConnectionEnded):
+            while not self._stop.is_set():
+                self._client.pipeline([("SET", f"key:{random.randrange(self._keys)}", value) for _ in range(16)])
+                self.replies += 16
+
+
+def loaded(bench):
+    """Later checkpoints of a server under load: only what changed is saved."""
+    stops, totals = [], []
+    with redis(bench) as (group, _), Load(group.socket, group.keys):
+        group.checkpoint()
+        for _ in range(10 * bench.repetitions):
+            group.checkpoint()
+            row = group.last_epoch()
+            stops.append(row["stop_us"] / 1000)
+            totals.append(row["total_us"] / 1000)
+    return [Row("redis 230 MB under load, later checkpoints: stop window", stops, "ms"),
+            Row("  request to durable", totals, "ms")]
+
+
+SCENARIOS = {"idle": idle, "one_shot": one_shot, "eager_restore": eager_restore, "loaded": loaded}
