@@ -1,0 +1,62 @@
+// Files: the open file descriptions of a group, each found once however many descriptors in however
+// many processes lead to it, with what the kernel holds for them: pipe contents, socket queues, pty
+// buffers, locks.
+//
+// Callers: the tracer thread, while every thread of the group is stopped. Nothing in the group is
+// changed: queues are read by tee(2) and MSG_PEEK. Descriptors duplicated out of the group are
+// closed before the return. Everything is classified, and what cannot be saved refused
+// (kUnsupported: pid, comm, fd, kind, target), before any content is read.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "capture/file_identity.h"
+#include "capture/memory_objects.h"
+#include "object/file.pb.h"
+#include "object/id_table.h"
+#include "object/process.pb.h"
+
+namespace perdure::capture {
+
+// One process of the group (no zombies).
+struct Member {
+  pid_t pid = 0;        // in the engine's PID namespace
+  pid_t group_pid = 0;  // as the program sees it
+  int pidfd = -1;       // borrowed
+  std::string comm;
+};
+
+struct FileOptions {
+  // st_rdev of the slave end of the pty that `run` made for the group; its master is held outside.
+  std::optional<dev_t> terminal;
+  // Checksums of files that did not change since the last checkpoint; borrowed, may be absent.
+  ChecksumCache* checksums = nullptr;
+  // False: files are restored as they are found (--files volatile), so no checksums are needed.
+  bool checksum_files = true;
+};
+
+struct ProcessFiles {
+  std::vector<object::FdEntry> fds;  // by number
+  std::vector<object::FileLock>
+      locks;  // POSIX locks of the process; FLOCK and OFD locks stand with one process only
+};
+
+struct FileCapture {
+  std::map<ObjectId, object::OpenFile> files;
+  std::map<ObjectId, object::PipeBuffer> pipes;
+  std::map<ObjectId, object::Pty> ptys;
+  std::vector<ProcessFiles> processes;  // in the order of the members
+};
+
+Result<FileCapture> capture_files(std::span<const Member> members, object::IdTable& ids,
+                                  MemoryObjects& memory, const FileOptions& options);
+
+}  // namespace perdure::capture
