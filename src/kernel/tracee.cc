@@ -117,6 +117,10 @@ Status Tracee::wait_rest(std::vector<pid_t>* born) {
       if (ptrace(PTRACE_GETEVENTMSG, tid_, nullptr, &child) == 0)
         born->push_back(static_cast<pid_t>(child));
     }
+    if (event == PTRACE_EVENT_VFORK) {
+      // Once let go it sleeps uninterruptibly until the child executes: it must be detached here, with the child.
+      return Error(Code::kBusy, "pid " + std::to_string(tid_) + " is in vfork(2)");
+    }
     int deliver = event == 0 ? signal : 0;
     if (ptrace(PTRACE_CONT, tid_, nullptr, static_cast<long>(deliver)) != 0)
       return trace_error("continue", tid_);

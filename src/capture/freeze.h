@@ -1,0 +1,75 @@
+// Freeze: brings every thread of a group to rest. Seizing comes before the stop window and stops
+// nothing; the window begins with the first interrupt. New threads and processes cannot escape:
+// makers are seized, so what they make is attached by the kernel, and the set is scanned again
+// until it is closed.
+//
+// Callers: the one tracer thread. Frozen's destructor lets the group run on, on every path.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "kernel/tracee.h"
+
+namespace perdure::capture {
+
+// Which processes belong to the group, as pids in our namespace.
+struct Scope {
+  pid_t init = 0;  // every process below this one, without it (a group with its own PID namespace)
+  std::vector<pid_t> roots;  // otherwise: these processes and everything below them
+};
+
+// A call that a thread was blocked in, seen before it was interrupted, with when it began to wait.
+struct WaitSeen {
+  long number = -1;              // -1: not asleep in a call
+  uint64_t asleep_since_ns = 0;  // CLOCK_MONOTONIC; 0: unknown
+};
+
+struct StoppedThread {
+  kernel::Tracee tracee;
+  WaitSeen wait;
+  pid_t tid() const { return tracee.tid(); }
+};
+
+struct StoppedProcess {
+  pid_t pid = 0;
+  uint64_t start_ticks = 0;  // /proc/PID/stat field 22: tells a reused pid apart
+  bool zombie = false;
+  std::vector<StoppedThread> threads;  // the leader first; empty for a zombie
+};
+
+class Frozen {
+ public:
+  Frozen() = default;
+  Frozen(Frozen&&) = default;
+  Frozen& operator=(Frozen&&) = default;
+
+  std::vector<StoppedProcess>& processes() { return processes_; }  // parents before children
+  uint64_t stopped_at_ns() const {
+    return stopped_at_ns_;
+  }  // CLOCK_MONOTONIC at the first interrupt
+  StoppedProcess* find(pid_t pid);
+  // Detaches every thread; the group runs.
+  void resume() { processes_.clear(); }
+
+ private:
+  friend class Freezer;
+  std::vector<StoppedProcess> processes_;
+  uint64_t stopped_at_ns_ = 0;
+};
+
+class TaskClock;
+
+// kGone if the group has ended; kPermission if a debugger holds one of its threads; kBusy if a
+// vfork does not end.
+Result<Frozen> freeze(const Scope& scope, TaskClock* task_clock, const Clock& clock);
+
+// The processes of a group now, parents before children, zombies included.
+Result<std::vector<pid_t>> list_processes(const Scope& scope);
+
+}  // namespace perdure::capture
