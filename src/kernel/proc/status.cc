@@ -52,9 +52,16 @@ bool set_four(std::string_view value, TaskStatus* status) {
   return true;
 }
 
-bool set_name(std::string_view value, TaskStatus* status) {
-  status->name = value;
-  return true;
+// The kernel writes a newline as \\n and a backslash as \\\\; blanks at the ends belong to the
+// name.
+std::string unescaped_name(std::string_view text) {
+  std::string name;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool escape = text[i] == '\\' && i + 1 < text.size();
+    if (escape) ++i;
+    name.push_back(escape && text[i] == 'n' ? '\n' : text[i]);
+  }
+  return name;
 }
 
 bool set_state(std::string_view value, TaskStatus* status) {
@@ -92,7 +99,6 @@ bool set_cpus(std::string_view value, TaskStatus* status) {
 }
 
 constexpr Row kRows[] = {
-    {"Name", set_name},
     {"Umask", set_based<&TaskStatus::umask, 8>},
     {"State", set_state},
     {"Tgid", set_number<&TaskStatus::tgid>},
@@ -133,6 +139,7 @@ Result<TaskStatus> parse_status(std::string_view text) {
     const size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
     const std::string_view key = line.substr(0, colon);
+    if (key == "Name") status.name = unescaped_name(line.substr(std::min(colon + 2, line.size())));
     const auto row = std::find_if(std::begin(kRows), std::end(kRows),
                                   [&](const Row& candidate) { return candidate.key == key; });
     if (row == std::end(kRows)) continue;
