@@ -1,0 +1,70 @@
+// The command's side of the control socket: blocking, one request at a time, each with a time
+// limit.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "daemon/frame.h"
+#include "daemon/places.h"
+#include "engine/options.h"
+#include "object/control.pb.h"
+
+namespace perdure::daemon {
+
+// Status: an engine in the middle of a large checkpoint answers afterwards.
+inline constexpr std::chrono::milliseconds kStatusTime{5000};
+inline constexpr std::chrono::milliseconds kNoLimit{-1};
+
+struct Answer {
+  control::Response response;
+  Fd descriptor;  // what came beside it
+};
+
+class Client {
+ public:
+  // Code::kNotFound if the group has no engine.
+  static Result<Client> connect(const GroupPlace& place);
+  // A connection that exists already, to an engine that is being launched.
+  static Client over(Fd connection, std::string name) {
+    return Client(std::move(connection), std::move(name));
+  }
+
+  Result<control::StatusReply> status(std::chrono::milliseconds time = kStatusTime);
+  Result<engine::CheckpointReport> checkpoint(const engine::CheckpointOptions& options,
+                                              bool durable);
+  // Returns once the group has ended.
+  Result<control::Ended> kill();
+  Status detach();
+  Status shutdown();
+  Status pass_signal(int signal);
+  // The pty's master, and what was written while nobody looked.
+  struct Terminal {
+    Fd master;
+    std::string replay;
+  };
+  Result<Terminal> terminal();
+  // Asks to be told of the end, without waiting for it: next() gives it.
+  Status watch_end();
+
+  int fd() const { return socket_.get(); }
+  // The next message; Code::kGone if the engine went away, Code::kTimeout. A failure that the
+  // engine reports is an error.
+  Result<Answer> next(std::chrono::milliseconds time);
+
+ private:
+  Client(Fd socket, std::string name) : socket_(std::move(socket)), name_(std::move(name)) {}
+  Status send(const control::Request& request);
+  Result<Answer> call(const control::Request& request, std::chrono::milliseconds time);
+  Error engine_gone() const;
+
+  Fd socket_;
+  std::string name_;
+  FrameReader reader_;
+  Fd descriptor_;
+};
+
+}  // namespace perdure::daemon

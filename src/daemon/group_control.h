@@ -1,0 +1,32 @@
+// What the control server asks of the group it serves: engine::Group behind an interface.
+// Single-threaded: every call comes from the thread that made the group, which is its tracer.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/options.h"
+
+namespace perdure::daemon {
+
+class GroupControl {
+ public:
+  virtual ~GroupControl() = default;
+  virtual Result<engine::CheckpointReport> checkpoint(const engine::CheckpointOptions& options) = 0;
+  // SIGKILL to every process; the group has ended when end_fd() is readable.
+  virtual Status kill() = 0;
+  virtual Status detach() = 0;
+  virtual const std::string& name() const = 0;
+  virtual int end_fd() const = 0;
+  virtual std::optional<int> wait_status() = 0;
+  // The pty master; -1 without a terminal.
+  virtual int terminal_fd() const = 0;
+  virtual std::vector<pid_t> processes() const = 0;
+  virtual pid_t root_pid() const = 0;
+};
+
+}  // namespace perdure::daemon

@@ -1,0 +1,44 @@
+// For tests: a real child process, with a real pty if wanted, behind the interface that the server
+// drives.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "daemon/group_control.h"
+
+namespace perdure::daemon {
+
+enum class TestTerminal : uint8_t { kNone, kNew };
+
+class TestGroup final : public GroupControl {
+ public:
+  static std::unique_ptr<TestGroup> start(const std::vector<std::string>& command,
+                                          TestTerminal terminal);
+  ~TestGroup() override;
+
+  Result<engine::CheckpointReport> checkpoint(const engine::CheckpointOptions& options) override;
+  Status kill() override;
+  Status detach() override;
+  const std::string& name() const override { return name_; }
+  int end_fd() const override { return pidfd_.get(); }
+  std::optional<int> wait_status() override;
+  int terminal_fd() const override { return terminal_.get(); }
+  std::vector<pid_t> processes() const override { return {pid_}; }
+  pid_t root_pid() const override { return pid_; }
+
+  uint64_t epochs = 0;
+  bool detached = false;
+
+ private:
+  std::string name_ = "test";
+  pid_t pid_ = -1;
+  Fd pidfd_;
+  Fd terminal_;
+};
+
+}  // namespace perdure::daemon
