@@ -1,0 +1,215 @@
+#include "capture/blocked_call.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace perdure::capture {
+namespace {
+
+using kernel::Registers;
+
+// Results by which the kernel marks a call that is to be made again (include/linux/errno.h); a tracer sees them.
+constexpr int64_t kErestartSys = -512;
+constexpr int64_t kErestartNoIntr = -513;
+constexpr int64_t kErestartNoHand = -514;
+constexpr int64_t kErestartRestartBlock = -516;
+constexpr uint64_t kSyscallInstructionBytes = 2;
+constexpr uint64_t kNsPerMs = 1'000'000;
+
+Registers undone(const Registers& registers, uint64_t number) {
+  Registers again = registers;
+  again.rip -= kSyscallInstructionBytes;
+  again.rax = number;
+  again.orig_rax = ~0ull;
+  return again;
+}
+
+Result<uint64_t> read_timespec_ns(pid_t tid, uint64_t address) {
+  timespec value{};
+  PD_TRY(kernel::read_memory(tid, RemoteAddr(address),
+                             MutableBytes(reinterpret_cast<uint8_t*>(&value), sizeof(value))));
+  return static_cast<uint64_t>(value.tv_sec) * 1'000'000'000ull + static_cast<uint64_t>(value.tv_nsec);
+}
+
+uint64_t left_until(uint64_t deadline_ns, uint64_t now_ns) { return deadline_ns > now_ns ? deadline_ns - now_ns : 0; }
+
+struct Limit {
+  uint64_t requested_ns = 0;
+  uint64_t left_pointer = 0;  // where the kernel wrote what is left; 0: nowhere
+};
+
+// The relative time limit of a call that ended in ERESTART_RESTARTBLOCK.
+Result<Limit> limit_of(pid_t tid, long number, const Registers& registers) {
+  Limit limit;
+  switch (number) {
+    case SYS_nanosleep:
+      limit.requested_ns = PD_TRY(read_timespec_ns(tid, registers.rdi));
+      limit.left_pointer = registers.rsi;
+      return limit;
+    case SYS_clock_nanosleep:
+      limit.requested_ns = PD_TRY(read_timespec_ns(tid, registers.rdx));
+      limit.left_pointer = registers.r10;
+      return limit;
+    case SYS_poll:
+      limit.requested_ns = static_cast<uint64_t>(std::max<int32_t>(0, static_cast<int32_t>(registers.rdx))) * kNsPerMs;
+      return limit;
+    case SYS_futex:
+      limit.requested_ns = PD_TRY(read_timespec_ns(tid, registers.r10));
+      return limit;
+    default:
+      return Error(Code::kUnsupported, "thread " + std::to_string(tid) + " waits in system call " +
+                                           std::to_string(number) + ", whose time limit cannot be told");
+  }
+}
+
+bool futex_limit_is_absolute(const Registers& registers) {
+  return (registers.rsi & FUTEX_CMD_MASK) != FUTEX_WAIT;
+}
+
+// restart_syscall(2) hides which call goes on. Its number is an operand just before the syscall instruction in every libc
+// (mov $N, %eax); -1 if it is not there, as in a generic syscall() function.
+long number_in_code(pid_t tid, uint64_t instruction) {
+  constexpr size_t kLookBack = 48;
+  constexpr uint8_t kMovEax = 0xb8;
+  uint8_t code[kLookBack];
+  if (!kernel::read_memory(tid, RemoteAddr(instruction - kLookBack), code).ok()) return -1;
+  for (size_t at = kLookBack - 5; at > 0; --at) {
+    if (code[at] != kMovEax) continue;
+    uint32_t number = load_le<uint32_t>(code + at + 1);
+    bool restarts = number == SYS_nanosleep || number == SYS_clock_nanosleep || number == SYS_poll ||
+                    number == SYS_futex;
+    if (restarts) return static_cast<long>(number);
+  }
+  return -1;
+}
+
+// The call behind ERESTART_RESTARTBLOCK.
+long original_number(pid_t tid, const Registers& registers, const WaitBook::Wait* known) {
+  if (static_cast<long>(registers.orig_rax) != SYS_restart_syscall) return static_cast<long>(registers.orig_rax);
+  return known != nullptr ? known->number : number_in_code(tid, registers.rip - kSyscallInstructionBytes);
+}
+
+uint64_t time_left(const SettleInput& input, const WaitBook::Wait* known, uint64_t requested_ns) {
+  if (known != nullptr) return left_until(known->deadline_ns, input.now_ns);
+  uint64_t since = input.wait.asleep_since_ns != 0 ? input.wait.asleep_since_ns : input.now_ns;
+  return left_until(since + requested_ns, input.now_ns);
+}
+
+Result<SettledCall> settle_restart_block(pid_t tid, const SettleInput& input, WaitBook* book) {
+  const Registers& registers = input.registers;
+  const WaitBook::Wait* known =
+      static_cast<long>(registers.orig_rax) == SYS_restart_syscall ? book->find(tid, registers) : nullptr;
+  long number = original_number(tid, registers, known);
+  if (number < 0) {
+    // Interrupted by someone else before us, from a function that hides the call: after a restore it ends with EINTR,
+    // as it may after any stop (signal(7)).
+    SettledCall interrupted{registers, registers, {}};
+    interrupted.saved.rax = static_cast<uint64_t>(-EINTR);
+    interrupted.saved.orig_rax = ~0ull;
+    return interrupted;
+  }
+  SettledCall settled{registers, undone(registers, static_cast<uint64_t>(number)), {}};
+  if (number == SYS_futex && futex_limit_is_absolute(registers)) return settled;
+  Limit limit = PD_TRY(limit_of(tid, number, registers));
+  uint64_t left = limit.left_pointer != 0 ? PD_TRY(read_timespec_ns(tid, limit.left_pointer))
+                                          : time_left(input, known, limit.requested_ns);
+  book->put(tid, registers, number, input.now_ns + left);
+  settled.blocked.set_number(static_cast<uint32_t>(number));
+  settled.blocked.set_remaining_ns(left);
+  settled.blocked.set_instruction(registers.rip - kSyscallInstructionBytes);
+  return settled;
+}
+
+// epoll_wait and epoll_pwait: the limit in milliseconds is their fourth argument, -1 for none.
+SettledCall settle_epoll(const SettleInput& input) {
+  Registers again = undone(input.registers, input.registers.orig_rax);
+  int32_t limit_ms = static_cast<int32_t>(again.r10);
+  if (limit_ms > 0) {
+    uint64_t since = input.wait.asleep_since_ns != 0 ? input.wait.asleep_since_ns : input.now_ns;
+    uint64_t left = left_until(since + static_cast<uint64_t>(limit_ms) * kNsPerMs, input.now_ns);
+    again.r10 = std::min<uint64_t>((left + kNsPerMs - 1) / kNsPerMs, static_cast<uint64_t>(limit_ms));
+  }
+  return SettledCall{again, again, {}};
+}
+
+SettledCall settle_eintr(const SettleInput& input) {
+  const Registers& registers = input.registers;
+  SettledCall as_is{registers, registers, {}};
+  if (input.signal_deliverable) return as_is;
+  switch (static_cast<long>(registers.orig_rax)) {
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+      return settle_epoll(input);
+    case 441: {  // epoll_pwait2: the limit is in memory that is the program's
+      if (registers.r10 != 0) return as_is;
+      Registers again = undone(registers, registers.orig_rax);
+      return SettledCall{again, again, {}};
+    }
+    case SYS_rt_sigtimedwait: {
+      if (registers.rdx != 0) return as_is;
+      Registers again = undone(registers, registers.orig_rax);
+      return SettledCall{again, again, {}};
+    }
+    default:
+      return as_is;
+  }
+}
+
+}  // namespace
+
+const WaitBook::Wait* WaitBook::find(pid_t tid, const Registers& registers) const {
+  auto found = waits_.find(tid);
+  if (found == waits_.end()) return nullptr;
+  const Wait& wait = found->second;
+  bool same = wait.rip == registers.rip && wait.rsp == registers.rsp && wait.rdi == registers.rdi &&
+              wait.rsi == registers.rsi;
+  return same ? &wait : nullptr;
+}
+
+void WaitBook::put(pid_t tid, const Registers& registers, long number, uint64_t deadline_ns) {
+  waits_[tid] = Wait{number, deadline_ns, registers.rip, registers.rsp, registers.rdi, registers.rsi};
+}
+
+Result<SettledCall> settle_call(pid_t tid, const SettleInput& input, WaitBook* book) {
+  const Registers& registers = input.registers;
+  if (static_cast<int64_t>(registers.orig_rax) < 0) return SettledCall{registers, registers, {}};
+  switch (static_cast<int64_t>(registers.rax)) {
+    case kErestartSys:
+    case kErestartNoIntr:
+    case kErestartNoHand:
+      return SettledCall{registers, undone(registers, registers.orig_rax), {}};
+    case kErestartRestartBlock:
+      return settle_restart_block(tid, input, book);
+    case -EINTR:
+      return settle_eintr(input);
+    default: {
+      // The call is complete; its number must not make the kernel think of restarting anything after a restore.
+      SettledCall settled{registers, registers, {}};
+      settled.saved.orig_rax = ~0ull;
+      return settled;
+    }
+  }
+}
+
+Result<uint64_t> rseq_abort_address(pid_t tid, uint64_t rseq_pointer, uint64_t rip) {
+  if (rseq_pointer == 0) return uint64_t{0};
+  // struct rseq: cpu_id_start, cpu_id (4 bytes each), rseq_cs (8); struct rseq_cs: version, flags (4 each), start_ip,
+  // post_commit_offset, abort_ip (8 each). include/uapi/linux/rseq.h
+  uint64_t section = 0;
+  PD_TRY(kernel::read_memory(tid, RemoteAddr(rseq_pointer + 8),
+                             MutableBytes(reinterpret_cast<uint8_t*>(&section), sizeof(section))));
+  if (section == 0) return uint64_t{0};
+  uint64_t fields[4];
+  if (!kernel::read_memory(tid, RemoteAddr(section), MutableBytes(reinterpret_cast<uint8_t*>(fields), sizeof(fields)))
+           .ok()) {
+    return uint64_t{0};
+  }
+  bool inside = rip - fields[1] < fields[2];
+  return inside ? fields[3] : uint64_t{0};
+}
+
+}  // namespace perdure::capture

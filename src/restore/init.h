@@ -1,0 +1,54 @@
+// Init: the process that holds a group together. With namespaces of its own it is their PID 1: it mounts what they need,
+// starts or rebuilds the group's first processes, reaps orphans, and ends when the last process of the group has ended,
+// with the exit status of the group's command. For a group without namespaces of its own it is a builder that ends as
+// soon as the first processes exist.
+//
+// It is a fork of the engine and runs ordinary code of ours, but outlives the engine: it keeps no descriptor of the
+// engine's except those that it is told to keep.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "kernel/spawn.h"
+
+namespace perdure::restore {
+
+enum class Namespaces : uint8_t { kOwn, kShared };
+
+struct InitOptions {
+  Namespaces namespaces = Namespaces::kOwn;
+  std::string hostname;     // kOwn: empty keeps the host's
+  std::string domainname;
+  pid_t enter_namespaces_of = 0;   // kShared: a process whose namespaces are entered first; 0: ours
+};
+
+class Init {
+ public:
+  // Clones the init and waits until `body` has run in it, inside the namespaces. An error of body is returned here, and
+  // the init has ended. While the Init is not yet released, it and all it made die with the engine.
+  using Body = std::function<Status()>;
+  static Result<Init> start(const InitOptions& options, const Body& body);
+
+  Init(Init&&) = default;
+  Init& operator=(Init&&) = default;
+
+  pid_t pid() const { return process_.pid; }
+  const Fd& pidfd() const { return process_.pidfd; }
+  Fd take_pidfd() { return std::move(process_.pidfd); }
+  // Lets it live without the engine: closes every descriptor except `keep`, then reaps (kOwn) or ends (kShared).
+  // main_pid: the group's command, as the init sees it; its exit status becomes the init's.
+  Status release(pid_t main_pid, const std::vector<int>& keep);
+
+ private:
+  Init(kernel::Spawned process, Fd channel) : process_(std::move(process)), channel_(std::move(channel)) {}
+  kernel::Spawned process_;
+  Fd channel_;
+};
+
+}  // namespace perdure::restore
