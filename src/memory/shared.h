@@ -28,7 +28,16 @@ class SharedTracker {
 
  private:
   static constexpr uint64_t kAbsent = 0;
-  std::vector<uint64_t> hashes_;  // by page; kAbsent: not in the store
+  static constexpr size_t kChunkBytes = 1u << 20;
+
+  Status compare(uint64_t first, Bytes bytes, const PageSink& sink);
+  PageSet settle(uint64_t pages);
+  uint64_t hash_before(uint64_t page) const;
+
+  std::vector<uint64_t> hashes_;  // of the last scan, by page; kAbsent: a hole or zeros
+  std::vector<uint64_t> now_;     // of the scan that runs
+  std::vector<uint8_t> buffer_;
+  uint64_t known_pages_ = 0;  // the largest number of pages that the object ever had
   bool all_dirty_ = false;
 };
 

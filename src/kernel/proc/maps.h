@@ -15,7 +15,7 @@
 
 namespace perdure::kernel::proc {
 
-// VmFlags of smaps that we know, as bits. kOther stands for every two letters that we do not know.
+// VmFlags of smaps that we know, as bits. Letters that we do not know are passed over.
 enum class VmFlag : uint64_t {
   kShared = 1ull << 0,        // sh
   kMayWrite = 1ull << 1,      // mw
@@ -68,25 +68,16 @@ struct MapsEntry {
   bool has(VmFlag flag) const { return (vm_flags & static_cast<uint64_t>(flag)) != 0; }
 };
 
-// Numbers of an address space that maps does not show; from /proc/PID/stat.
-struct MemoryLayout {
-  uint64_t start_code = 0, end_code = 0, start_data = 0, end_data = 0;
-  uint64_t start_brk = 0, start_stack = 0;
-  uint64_t arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
-};
-
 // Pure parsers. text is the whole file. kInvalid names the line that does not parse.
 Result<std::vector<MapsEntry>> parse_maps(std::string_view text);
 // Sets vm_flags and protection_key of every entry from the text of smaps; kInvalid if an entry is
 // missing there.
 Status parse_vm_flags(std::string_view smaps, std::vector<MapsEntry>& entries);
-Result<MemoryLayout> parse_memory_layout(std::string_view stat);
 
 // Readers. pid is in the caller's pid namespace. The entries of a stopped process are exact; of a
 // running one, a mixture. kGone if the process does not exist or has no memory any more.
 Result<std::vector<MapsEntry>> read_maps(pid_t pid);
 Status add_vm_flags(pid_t pid, std::vector<MapsEntry>& entries);
-Result<MemoryLayout> read_memory_layout(pid_t pid);
 Result<std::string> read_auxv(pid_t pid);
 
 }  // namespace perdure::kernel::proc

@@ -1,0 +1,21 @@
+#include "memory/areas.h"
+
+namespace perdure::memory {
+
+PageSet pages_of(std::span<const Area> areas, AreaKind kind) {
+  PageSet pages;
+  for (const Area& area : areas) {
+    if (area.kind == kind) pages.add_bytes(area.start, area.end);
+  }
+  return pages;
+}
+
+PageSet tracked_pages(std::span<const Area> areas) {
+  PageSet pages;
+  for (const Area& area : areas) {
+    if (area.kind != AreaKind::kCopyAlways) pages.add_bytes(area.start, area.end);
+  }
+  return pages;
+}
+
+}  // namespace perdure::memory

@@ -1,0 +1,33 @@
+#include "memory/full.h"
+
+#include <fcntl.h>
+
+#include <utility>
+
+#include "kernel/memory.h"
+#include "memory/areas.h"
+
+namespace perdure::memory {
+
+Result<Scan> FullTracker::scan(std::span<const Area> areas, Mode mode) {
+  if (mode == Mode::kPrecopy || areas.empty()) return ledger_.settle({}, mode);
+  Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
+  uint64_t start = areas.front().start, end = areas.back().end;
+  PageSet guard;
+  Walk walk;
+  if (features_.pagemap_scan) {
+    walk = PD_TRY(walker_.scan(pagemap, start, end, WalkKind::kAll));
+    guard = PD_TRY(walker_.scan_guard_pages(pagemap, start, end));
+  } else {
+    walk = PD_TRY(walker_.read(pagemap, areas, &guard));
+  }
+  PageSet tracked = tracked_pages(areas);
+  PageSet populated =
+      walk.populated.intersected(tracked).united(pages_of(areas, AreaKind::kCopyAlways));
+  ledger_.note_written(populated);
+  Scan scan = ledger_.settle(populated, mode);
+  scan.guard = guard.intersected(tracked);
+  return scan;
+}
+
+}  // namespace perdure::memory

@@ -1,0 +1,27 @@
+// PageLedger: turns what a walk over page tables found into what must be stored. It knows which
+// pages earlier scans yielded, and which were found written but not yielded yet; every tracker has
+// one.
+#pragma once
+
+#include "memory/page_set.h"
+#include "memory/tracker.h"
+
+namespace perdure::memory {
+
+class PageLedger {
+ public:
+  // Pages found written. They stay noted until a settle() yields them, so that a failure in between
+  // loses none.
+  void note_written(const PageSet& pages) { written_ = written_.united(pages); }
+  // populated: the pages of the areas that have content of their own. kCut: exact, all of them;
+  // kPrecopy: perhaps some only, or too many.
+  Scan settle(const PageSet& populated, Mode mode);
+  // Pages to be looked at anew, as if they had been stored and then written.
+  void give_back(const PageSet& pages);
+
+ private:
+  PageSet known_;    // yielded as data and not as absent since: what the store may hold
+  PageSet written_;  // to be yielded if populated
+};
+
+}  // namespace perdure::memory

@@ -1,0 +1,103 @@
+#include "memory/page_set.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/limits.h"
+
+namespace perdure::memory {
+namespace {
+
+// Appends a run that starts at or after the start of the last one, joining what touches.
+void append(std::vector<PageRun>& runs, PageRun run) {
+  if (runs.empty() || run.first > runs.back().end()) {
+    runs.push_back(run);
+    return;
+  }
+  PD_ASSERT(run.first >= runs.back().first);
+  runs.back().count = std::max(runs.back().end(), run.end()) - runs.back().first;
+}
+
+}  // namespace
+
+void PageSet::add(PageRun run) {
+  PD_ASSERT(run.count > 0 && run.end() > run.first);
+  if (runs_.empty() || run.first >= runs_.back().first) {
+    append(runs_, run);
+    return;
+  }
+  // The runs from `low` on touch or follow the new one; those before `high` touch it.
+  auto low = std::partition_point(runs_.begin(), runs_.end(),
+                                  [&](const PageRun& r) { return r.end() < run.first; });
+  auto high = std::partition_point(low, runs_.end(),
+                                   [&](const PageRun& r) { return r.first <= run.end(); });
+  if (low == high) {
+    runs_.insert(low, run);
+    return;
+  }
+  uint64_t first = std::min(low->first, run.first);
+  uint64_t end = std::max((high - 1)->end(), run.end());
+  *low = PageRun{first, end - first};
+  runs_.erase(low + 1, high);
+}
+
+void PageSet::add_bytes(uint64_t start, uint64_t end) {
+  PD_ASSERT(start % kPageSize == 0 && end % kPageSize == 0);
+  if (start < end) add(PageRun{start >> kPageShift, (end - start) >> kPageShift});
+}
+
+uint64_t PageSet::pages() const {
+  uint64_t sum = 0;
+  for (const PageRun& run : runs_) sum += run.count;
+  return sum;
+}
+
+bool PageSet::contains(uint64_t page) const {
+  auto after = std::partition_point(runs_.begin(), runs_.end(),
+                                    [&](const PageRun& r) { return r.first <= page; });
+  return after != runs_.begin() && page < (after - 1)->end();
+}
+
+PageSet PageSet::united(const PageSet& other) const {
+  PageSet out;
+  auto a = runs_.begin(), b = other.runs_.begin();
+  while (a != runs_.end() || b != other.runs_.end()) {
+    bool from_a = b == other.runs_.end() || (a != runs_.end() && a->first <= b->first);
+    append(out.runs_, from_a ? *a++ : *b++);
+  }
+  return out;
+}
+
+PageSet PageSet::intersected(const PageSet& other) const {
+  PageSet out;
+  auto a = runs_.begin(), b = other.runs_.begin();
+  while (a != runs_.end() && b != other.runs_.end()) {
+    uint64_t first = std::max(a->first, b->first);
+    uint64_t end = std::min(a->end(), b->end());
+    if (first < end) append(out.runs_, PageRun{first, end - first});
+    if (a->end() < b->end()) {
+      ++a;
+    } else {
+      ++b;
+    }
+  }
+  return out;
+}
+
+PageSet PageSet::without(const PageSet& other) const {
+  PageSet out;
+  auto hole = other.runs_.begin();
+  for (const PageRun& run : runs_) {
+    uint64_t first = run.first;
+    while (hole != other.runs_.end() && hole->end() <= first) ++hole;
+    for (auto cut = hole; cut != other.runs_.end() && cut->first < run.end(); ++cut) {
+      if (cut->first > first) append(out.runs_, PageRun{first, cut->first - first});
+      first = std::max(first, cut->end());
+      if (cut->end() <= run.end()) hole = cut;
+    }
+    if (first < run.end()) append(out.runs_, PageRun{first, run.end() - first});
+  }
+  return out;
+}
+
+}  // namespace perdure::memory

@@ -1,0 +1,104 @@
+#include "memory/pagemap_scan.h"
+
+#include <fcntl.h>
+
+#include <utility>
+#include <vector>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "kernel/abi/userfaultfd.h"
+#include "kernel/memory.h"
+#include "memory/areas.h"
+
+namespace perdure::memory {
+
+Result<std::unique_ptr<Tracker>> PagemapScanTracker::create(pid_t pid, Fd uffd,
+                                                            const TrackerFeatures& features) {
+  PD_ASSERT(uffd.valid());
+  PD_TRY(kernel::enable_uffd(uffd, kernel::abi::kUffdFeatureWpAsync));
+  return std::unique_ptr<Tracker>(
+      std::make_unique<PagemapScanTracker>(Enabled(), pid, std::move(uffd), features));
+}
+
+Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
+  if (areas.empty()) return ledger_.settle({}, mode);
+  // Opened each time, because the descriptor stays with the address space that the process has now.
+  Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
+  uint64_t start = areas.front().start, end = areas.back().end;
+  PageSet tracked = tracked_pages(areas);
+
+  Walk known = PD_TRY(walker_.scan(pagemap, start, end, WalkKind::kProtected));
+  ledger_.note_written(known.written);
+  Walk others = PD_TRY(walker_.scan(pagemap, start, end, WalkKind::kUnprotectedOnly));
+  PageSet fresh = others.populated.intersected(tracked);
+  ledger_.note_written(fresh);
+  PageSet protected_now = PD_TRY(protect_fresh(pagemap, areas, fresh));
+  PageSet populated = known.populated.united(fresh).united(protected_now).intersected(tracked);
+
+  PageSet doubtful = known.doubtful.intersected(pages_of(areas, AreaKind::kFilePrivate));
+  if (!doubtful.empty()) {
+    populated =
+        populated.without(mode == Mode::kCut ? PD_TRY(not_own(pagemap, doubtful)) : doubtful);
+  }
+  PageSet always = pages_of(areas, AreaKind::kCopyAlways);
+  ledger_.note_written(always);
+
+  PageSet guard;
+  if (mode == Mode::kCut)
+    guard = PD_TRY(walker_.scan_guard_pages(pagemap, start, end)).intersected(tracked);
+  Scan scan = ledger_.settle(populated.united(always), mode);
+  scan.guard = std::move(guard);
+  scan.newly_tracked_pages = fresh.pages();
+  return scan;
+}
+
+// Registers the areas that hold fresh pages and protects those; the pages that were found with
+// content in this. An area that cannot be registered stays as it is and is yielded whole by every
+// scan.
+Result<PageSet> PagemapScanTracker::protect_fresh(const Fd& pagemap, std::span<const Area> areas,
+                                                  const PageSet& fresh) {
+  PageSet found;
+  auto run = fresh.runs().begin();
+  for (const Area& area : areas) {
+    while (run != fresh.runs().end() && run->end() << kPageShift <= area.start) ++run;
+    if (run == fresh.runs().end()) break;
+    if (run->first << kPageShift >= area.end || area.kind == AreaKind::kCopyAlways) continue;
+    Status registered = kernel::register_uffd_wp(uffd_, area.start, area.end - area.start);
+    if (!registered.ok()) {
+      if (registered.error().code() == Code::kGone) return std::move(registered).error();
+      continue;
+    }
+    Walk walk = PD_TRY(walker_.scan(pagemap, area.start, area.end, WalkKind::kProtected));
+    ledger_.note_written(walk.written);
+    found = found.united(walk.populated);
+  }
+  return found;
+}
+
+// Which of the doubtful pages are the file's. A read brings a page that was swapped out back, and
+// puts the file's page where the kernel had only left its mark; then page tables tell them apart.
+Result<PageSet> PagemapScanTracker::not_own(const Fd& pagemap, const PageSet& doubtful) {
+  touch(doubtful);
+  PageSet own;
+  for (const PageRun& run : doubtful.runs()) {
+    Walk walk = PD_TRY(
+        walker_.scan(pagemap, run.first << kPageShift, run.end() << kPageShift, WalkKind::kAll));
+    own = own.united(walk.populated);
+  }
+  return doubtful.without(own);
+}
+
+void PagemapScanTracker::touch(const PageSet& pages) {
+  for (const PageRun& run : pages.runs()) {
+    for (uint64_t page = run.first; page < run.end(); ++page) {
+      uint8_t byte = 0;
+      iovec remote{reinterpret_cast<void*>(page << kPageShift), 1};
+      // A page that cannot be read (beyond the end of its file) stays doubtful and is found not to
+      // be present.
+      (void)kernel::read_process(pid_, {&remote, 1}, {&byte, 1});
+    }
+  }
+}
+
+}  // namespace perdure::memory

@@ -1,0 +1,27 @@
+#include "memory/soft_dirty.h"
+
+#include <fcntl.h>
+
+#include <utility>
+
+#include "kernel/memory.h"
+#include "memory/areas.h"
+
+namespace perdure::memory {
+
+Result<Scan> SoftDirtyTracker::scan(std::span<const Area> areas, Mode mode) {
+  if (mode == Mode::kPrecopy) return Scan{};
+  Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
+  PageSet guard;
+  Walk walk = PD_TRY(walker_.read(pagemap, areas, &guard));
+  PageSet tracked = tracked_pages(areas);
+  ledger_.note_written(walk.written);
+  PageSet always = pages_of(areas, AreaKind::kCopyAlways);
+  ledger_.note_written(always);
+  PD_TRY(kernel::clear_soft_dirty(pid_));
+  Scan scan = ledger_.settle(walk.populated.intersected(tracked).united(always), mode);
+  scan.guard = std::move(guard);
+  return scan;
+}
+
+}  // namespace perdure::memory
