@@ -52,8 +52,7 @@ bool set_four(std::string_view value, TaskStatus* status) {
   return true;
 }
 
-// The kernel writes a newline as \\n and a backslash as \\\\; blanks at the ends belong to the
-// name.
+// The kernel escapes newlines and backslashes; blanks at the ends belong to the name.
 std::string unescaped_name(std::string_view text) {
   std::string name;
   for (size_t i = 0; i < text.size(); ++i) {

@@ -1,0 +1,148 @@
+#include "kernel/feature_probes.h"
+
+#include <linux/io_uring.h>
+#include <linux/kcmp.h>
+#include <linux/sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include "base/fd.h"
+#include "kernel/abi/capability.h"
+#include "kernel/abi/prctl.h"
+#include "kernel/memory.h"
+#include "kernel/proc/read.h"
+#include "kernel/sock_diag.h"
+#include "kernel/task_info.h"
+
+namespace perdure::kernel {
+namespace {
+
+uint64_t own_capabilities() {
+  abi::CapabilityHeader header{abi::kCapabilityVersion, 0};
+  abi::CapabilityData data = {};
+  if (::syscall(SYS_capget, &header, &data) != 0) return 0;
+  return data.words[0].effective | static_cast<uint64_t>(data.words[1].effective) << 32;
+}
+
+template <int... Capabilities>
+bool probe_capabilities() {
+  const uint64_t wanted = (abi::capability_bit(Capabilities) | ...);
+  return (own_capabilities() & wanted) == wanted;
+}
+
+bool probe_checkpoint_files() { return ::access("/proc/self/timers", R_OK) == 0; }
+
+bool probe_kcmp() { return kcmp(::getpid(), ::getpid(), Shared::kMemory).ok(); }
+
+bool probe_pidfd_getfd() {
+  Fd process = Fd::adopt(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  if (!process.valid()) return false;
+  Fd copy =
+      Fd::adopt(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), process.get(), 0)));
+  return copy.valid();
+}
+
+// A stopped child is the smallest thing that has such a configuration.
+bool probe_rseq_configuration() {
+  const pid_t child = static_cast<pid_t>(::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+  if (child < 0) return false;
+  if (child == 0) {
+    while (true) ::pause();
+  }
+  bool found = false;
+  {
+    Result<Tracee> tracee = Tracee::seize(child);
+    std::vector<pid_t> born;
+    found = tracee.ok() && tracee->interrupt().ok() && tracee->wait_rest(&born).ok() &&
+            rseq_configuration(child).ok();
+    ::kill(child, SIGKILL);
+    if (tracee.ok()) tracee->abandon();
+  }
+  while (::waitpid(child, nullptr, __WALL) < 0 && errno == EINTR) {
+  }
+  return found;
+}
+
+bool probe_unix_diag() {
+  Result<SocketDiag> diag = SocketDiag::open();
+  if (!diag.ok()) return false;
+  constexpr uint64_t kNoSocket = 0;
+  Result<UnixSocketInfo> info = diag->unix_socket(kNoSocket);
+  return info.ok() || info.error().code() == Code::kNotFound;
+}
+
+bool probe_memfd() {
+  return Fd::adopt(static_cast<int>(::syscall(SYS_memfd_create, "perdure", MFD_CLOEXEC))).valid();
+}
+
+// Asks for our own pid: whoever may ask is told that it exists, and no process is made.
+bool probe_set_tid() {
+  const pid_t self = ::getpid();
+  clone_args args = {};
+  args.exit_signal = SIGCHLD;
+  args.set_tid = reinterpret_cast<uint64_t>(&self);
+  args.set_tid_size = 1;
+  return ::syscall(SYS_clone3, &args, sizeof(args)) < 0 && errno == EEXIST;
+}
+
+bool probe_mm_map() {
+  unsigned int size = 0;
+  return ::prctl(PR_SET_MM, PR_SET_MM_MAP_SIZE, &size, 0, 0) == 0;
+}
+
+bool probe_timer_ids() {
+  return ::prctl(abi::kPrTimerCreateRestoreIds, abi::kRestoreIdsGet, 0, 0, 0) >= 0;
+}
+
+bool probe_time_namespace() { return ::access("/proc/self/ns/time", F_OK) == 0; }
+
+bool probe_user_namespace() {
+  const auto text = proc::read_text("/proc/sys/user/max_user_namespaces");
+  if (!text.ok()) return false;
+  const auto limit = proc::parse_signed(proc::trimmed(*text));
+  return limit && *limit > 0;
+}
+
+bool probe_io_uring() {
+  io_uring_params parameters = {};
+  return Fd::adopt(static_cast<int>(::syscall(SYS_io_uring_setup, 1, &parameters))).valid();
+}
+
+using Probe = bool (*)();
+
+// In the order of Feature.
+constexpr std::array<Probe, kFeatureCount> kProbes = {
+    probe_capabilities<abi::kCapSysPtrace>,
+    probe_capabilities<abi::kCapSysAdmin>,
+    probe_capabilities<abi::kCapSetuid, abi::kCapSetgid, abi::kCapSetpcap>,
+    probe_capabilities<abi::kCapSysResource>,
+    probe_capabilities<abi::kCapSysNice>,
+    probe_checkpoint_files,
+    probe_kcmp,
+    probe_pidfd_getfd,
+    probe_rseq_configuration,
+    probe_unix_diag,
+    has_pagemap_scan,
+    has_async_write_protection,
+    has_soft_dirty,
+    probe_memfd,
+    probe_set_tid,
+    probe_mm_map,
+    probe_timer_ids,
+    probe_time_namespace,
+    probe_user_namespace,
+    probe_io_uring,
+};
+
+}  // namespace
+
+bool probe_feature(Feature feature) { return kProbes[static_cast<size_t>(feature)](); }
+
+}  // namespace perdure::kernel
