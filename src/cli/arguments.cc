@@ -1,0 +1,255 @@
+// Compiled with exceptions: CLI11 throws ParseError. None leaves this file.
+#include "cli/arguments.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "base/result.h"
+#include "cli/help.h"
+
+namespace perdure::cli {
+namespace {
+
+// Texts as CLI11 collects them, before they become Arguments.
+struct Words {
+  std::vector<std::string> positional;
+  std::string epoch;
+  std::string files = "unchanged";
+};
+
+struct Line {
+  Arguments arguments;
+  Words words;
+};
+
+std::optional<Epoch> epoch_of(const std::string& text) {
+  if (text == "newest") return Epoch(0);
+  uint64_t value = 0;
+  if (text.empty() || text.size() > 18) return std::nullopt;
+  for (char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    value = value * 10 + static_cast<uint64_t>(c - '0');
+  }
+  if (value == 0) return std::nullopt;
+  return Epoch(value);
+}
+
+std::string check_epoch(const std::string& text) {
+  return epoch_of(text) ? "" : "'" + text + "' is no epoch: give a number from 1, or newest";
+}
+
+CLI::App* add_verb(CLI::App& app, Line& line, Verb verb) {
+  const VerbHelp& help = help_of(verb);
+  CLI::App* sub = app.add_subcommand(help.name, help.what);
+  sub->footer(help.footer);
+  sub->callback([&line, verb] { line.arguments.verb = verb; });
+  if (verb != Verb::kCheck) {
+    sub->add_option("--store", line.arguments.store, "The folder that holds the groups' folders")
+        ->type_name("DIR");
+  }
+  return sub;
+}
+
+void add_json(CLI::App* sub, Line& line) {
+  sub->add_flag("--json", line.arguments.json, "Print JSON for programs");
+}
+
+void add_files(CLI::App* sub, Line& line, const char* what) {
+  sub->add_option("--files", line.words.files, what)
+      ->type_name("POLICY")
+      ->check(CLI::IsMember({"unchanged", "volatile"}));
+}
+
+void add_background(CLI::App* sub, Line& line) {
+  sub->add_flag("-d,--detach", line.arguments.background,
+                "Return at once; the group has no terminal of yours");
+}
+
+void add_name_argument(CLI::App* sub, Line& line) {
+  sub->add_option("NAME", line.arguments.name,
+                  "The group; may be left out where there is only one");
+}
+
+void add_starting_verbs(CLI::App& app, Line& line) {
+  CLI::App* run = add_verb(app, line, Verb::kRun);
+  run->add_option("--name", line.arguments.name, "The group's name [the command's]")
+      ->type_name("NAME");
+  add_background(run, line);
+  run->add_option("COMMAND", line.arguments.command, "What to run, after --");
+
+  CLI::App* attach = add_verb(app, line, Verb::kAttach);
+  attach
+      ->add_option("TARGET", line.arguments.target,
+                   "A process with those below it, or a group's name")
+      ->type_name("PID|NAME")
+      ->required();
+  attach->add_option("--name", line.arguments.name, "The new group's name [the process's]")
+      ->type_name("NAME");
+  add_background(attach, line);
+
+  CLI::App* restore = add_verb(app, line, Verb::kRestore);
+  add_name_argument(restore, line);
+  restore->add_option("--epoch", line.words.epoch, "Which epoch [newest]")
+      ->type_name("EPOCH")
+      ->check(check_epoch);
+  restore
+      ->add_option("--name", line.arguments.new_name,
+                   "Restore under another name, beside the original")
+      ->type_name("NEW");
+  add_files(restore, line,
+            "unchanged: refuse where a file differs; volatile: take files as they are");
+  restore->add_flag("--isolate", line.arguments.isolate,
+                    "An attached group: into fresh namespaces");
+  add_background(restore, line);
+  add_json(restore, line);
+}
+
+void add_living_verbs(CLI::App& app, Line& line) {
+  add_name_argument(add_verb(app, line, Verb::kDetach), line);
+
+  CLI::App* checkpoint = add_verb(app, line, Verb::kCheckpoint);
+  add_name_argument(checkpoint, line);
+  checkpoint->add_flag("--wait", line.arguments.wait, "Return when the epoch is durable");
+  checkpoint->add_option("--keep", line.arguments.keep, "Keep the newest N epochs only")
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40));
+  add_files(checkpoint, line,
+            "unchanged: note files' identity to check it at restore; volatile: do not");
+  add_json(checkpoint, line);
+
+  for (Verb verb : {Verb::kKill, Verb::kRm}) {
+    CLI::App* sub = add_verb(app, line, verb);
+    sub->add_option("NAME", line.arguments.names, "The groups")->required();
+    if (verb == Verb::kRm) {
+      sub->add_flag("-f,--force", line.arguments.force, "Kill the group first if it runs");
+    }
+  }
+}
+
+void add_reading_verbs(CLI::App& app, Line& line) {
+  CLI::App* ps = add_verb(app, line, Verb::kPs);
+  add_json(ps, line);
+  ps->add_flag("--names", line.arguments.names_only, "Print names only, one a line");
+
+  CLI::App* log = add_verb(app, line, Verb::kLog);
+  add_name_argument(log, line);
+  add_json(log, line);
+
+  CLI::App* show = add_verb(app, line, Verb::kShow);
+  show->add_option("EPOCH", line.words.positional,
+                   "The group's name, if there are several, and the epoch")
+      ->type_name("[NAME] EPOCH")
+      ->expected(1, 2)
+      ->required();
+  add_json(show, line);
+
+  CLI::App* diff = add_verb(app, line, Verb::kDiff);
+  diff->add_option("EPOCHS", line.words.positional,
+                   "The group's name, if there are several, and two epochs")
+      ->type_name("[NAME] E1 E2")
+      ->expected(2, 3)
+      ->required();
+  diff->add_flag("--all", line.arguments.all,
+                 "Every changed range of pages, not only the first of each object");
+  add_json(diff, line);
+
+  CLI::App* scrub = add_verb(app, line, Verb::kScrub);
+  add_name_argument(scrub, line);
+  add_json(scrub, line);
+
+  add_json(add_verb(app, line, Verb::kCheck), line);
+}
+
+Parsed mistake(std::string what, std::string remedy) {
+  Parsed parsed;
+  parsed.exit_status = exit_status(Code::kInvalid);
+  parsed.mistake = std::move(what);
+  parsed.remedy = std::move(remedy);
+  return parsed;
+}
+
+// Takes the last `count` positional words as epochs and the one before them, if any, as the group's
+// name.
+std::string take_epochs(Line& line, size_t count) {
+  std::vector<std::string>& words = line.words.positional;
+  for (size_t at = words.size() - count; at < words.size(); ++at) {
+    std::string wrong = check_epoch(words[at]);
+    if (!wrong.empty()) return wrong;
+  }
+  if (words.size() > count) line.arguments.name = words.front();
+  line.arguments.epoch = *epoch_of(words[words.size() - count]);
+  line.arguments.other_epoch = *epoch_of(words.back());
+  return "";
+}
+
+// What CLI11 cannot express.
+Parsed finish(Line& line, std::vector<std::string> command) {
+  Arguments& arguments = line.arguments;
+  std::string verb = help_of(arguments.verb).name;
+  std::string remedy = "`perdure " + verb + " --help` shows how";
+  if (!command.empty() && arguments.verb != Verb::kRun)
+    return mistake("-- belongs to perdure run", remedy);
+  if (!command.empty() && !arguments.command.empty()) {
+    return mistake("'" + arguments.command.front() + "' before -- is no option of run", remedy);
+  }
+  if (!command.empty()) arguments.command = std::move(command);
+  if (arguments.verb == Verb::kRun && arguments.command.empty()) {
+    return mistake("there is no command to run", "perdure run -- COMMAND...");
+  }
+  if (!line.words.epoch.empty()) arguments.epoch = *epoch_of(line.words.epoch);
+  if (line.words.files == "volatile") arguments.files = engine::FilePolicy::kVolatile;
+  size_t epochs = arguments.verb == Verb::kShow ? 1 : arguments.verb == Verb::kDiff ? 2 : 0;
+  if (epochs > 0) {
+    std::string wrong = take_epochs(line, epochs);
+    if (!wrong.empty()) return mistake(wrong, "`perdure log` lists the epochs");
+  }
+  Parsed parsed;
+  parsed.arguments = std::move(arguments);
+  return parsed;
+}
+
+Parsed explain(const CLI::App& app, const CLI::ParseError& error, bool has_command) {
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
+    Parsed parsed;
+    std::ostringstream out, unused;
+    (void)app.exit(error, out, unused);
+    parsed.output = out.str();
+    return parsed;
+  }
+  std::string what = error.what();
+  std::replace(what.begin(), what.end(), '\n', ' ');
+  auto subs = app.get_subcommands();
+  std::string verb = subs.empty() ? "" : subs.front()->get_name() + " ";
+  std::string remedy = "`perdure " + verb + "--help` shows how";
+  if (verb == "run " && !has_command)
+    remedy = "put -- before the command: perdure run -- COMMAND...";
+  return mistake(what, remedy);
+}
+
+}  // namespace
+
+Parsed parse_arguments(const std::vector<std::string>& words) {
+  CLI::App app(kProgramHelp, "perdure");
+  app.footer(kProgramFooter);
+  app.set_version_flag("--version", std::string("perdure ") + PERDURE_VERSION);
+  app.require_subcommand(1);
+  Line line;
+  add_starting_verbs(app, line);
+  add_living_verbs(app, line);
+  add_reading_verbs(app, line);
+
+  // Whatever follows -- is the command's, also where it looks like ours.
+  auto dashes = std::find(words.begin(), words.end(), "--");
+  std::vector<std::string> ours(words.begin(), dashes), command;
+  bool has_command = dashes != words.end();
+  if (has_command) command.assign(dashes + 1, words.end());
+  std::reverse(ours.begin(), ours.end());
+  try {
+    app.parse(ours);
+  } catch (const CLI::ParseError& error) {
+    return explain(app, error, has_command);
+  }
+  return finish(line, std::move(command));
+}
+
+}  // namespace perdure::cli

@@ -1,0 +1,61 @@
+// What the user asked for: the command line as a value. Parsing has no effect on anything.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "engine/options.h"
+
+namespace perdure::cli {
+
+enum class Verb : uint8_t {
+  kRun,
+  kAttach,
+  kDetach,
+  kCheckpoint,
+  kRestore,
+  kPs,
+  kLog,
+  kKill,
+  kRm,
+  kShow,
+  kDiff,
+  kScrub,
+  kCheck,
+};
+
+struct Arguments {
+  Verb verb = Verb::kPs;
+  std::string store;     // --store; empty: the default, or wherever the named group is
+  std::string name;      // the group; empty: a name made of the command, or the only group there is
+  std::string new_name;  // restore --name
+  std::vector<std::string> names;    // kill, rm
+  std::vector<std::string> command;  // run
+  std::string target;                // attach: PID or NAME
+  Epoch epoch;                       // restore, show, diff: 0 is the newest
+  Epoch other_epoch;                 // diff: the second one
+  engine::FilePolicy files = engine::FilePolicy::kUnchanged;
+  uint64_t keep = 0;        // checkpoint: how many epochs stay; 0: all
+  bool background = false;  // -d
+  bool isolate = false;
+  bool wait = false;
+  bool force = false;  // rm
+  bool json = false;
+  bool names_only = false;  // ps
+  bool all = false;         // diff: every range
+};
+
+// Either arguments, or what to print and the status to exit with (help, version, a mistake).
+struct Parsed {
+  std::optional<Arguments> arguments;
+  int exit_status = 0;
+  std::string output;   // for standard output
+  std::string mistake;  // what is wrong with the command line
+  std::string remedy;
+};
+
+Parsed parse_arguments(const std::vector<std::string>& words);
+
+}  // namespace perdure::cli
