@@ -1,0 +1,208 @@
+"""What all tests that drive the perdure command share: a workspace that leaves nothing behind, and the command itself.
+
+Everything a test starts carries its own mark in the environment (PERDURE_TEST_MARK), so that the clean-up can end exactly
+those processes, wherever they ended up. Each test has its own folder, store and group names: tests may run in parallel.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+DEADLINE_S = 30.0  # how long anything may take before a test gives up
+POLL_S = 0.002
+
+
+class Failure(Exception):
+    """A test failed; the text says what is wrong."""
+
+
+class Skip(Exception):
+    """A test cannot run here; the text names what is missing."""
+
+
+SKIPPED = 77  # the exit code that CTest is told about
+
+
+def await_true(condition, what, deadline_s=DEADLINE_S, poll_s=POLL_S):
+    """Waits until condition() is true and returns its value; a Failure names what did not happen."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failure(f"after {deadline_s:.0f} s still not: {what}")
+        time.sleep(poll_s)
+
+
+def alive(pid):
+    """Whether a process runs (zombies do not)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class Workspace:
+    """A folder of its own, and the promise that nothing outlives the test."""
+
+    def __init__(self, name):
+        safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+        self.folder = tempfile.mkdtemp(prefix="perdure-test-")
+        os.chmod(self.folder, 0o777)
+        self.mark = os.path.basename(self.folder)
+        self.group = f"t-{safe[:24]}-{self.mark[-6:]}"
+        self.store = os.path.join(self.folder, "store")
+        self.keep = bool(os.environ.get("PERDURE_TEST_KEEP"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.end_processes()
+        if self.keep:
+            print(f"kept: {self.folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def environment(self, **more):
+        result = dict(os.environ, PERDURE_TEST_MARK=self.mark, PERDURE_RUNTIME_DIR=self.path("runtime"))
+        for name in ("PERDURE_DISABLE", "PERDURE_FAIL_STEP"):
+            result.pop(name, None)
+        result.update(more)
+        return result
+
+    def marked_pids(self):
+        """Processes that this test started, directly or not."""
+        wanted = f"PERDURE_TEST_MARK={self.mark}".encode()
+        found = []
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit() or int(entry) == os.getpid():
+                continue
+            try:
+                with open(f"/proc/{entry}/environ", "rb") as file:
+                    if wanted in file.read().split(b"\0"):
+                        found.append(int(entry))
+            except OSError:
+                continue
+        return found
+
+    def end_processes(self):
+        for _ in range(50):
+            pids = [pid for pid in self.marked_pids() if alive(pid)]
+            if not pids:
+                return
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.01)
+
+
+class Perdure:
+    """The command line, for one workspace. Every call is remembered, so that a failure can show what was done."""
+
+    def __init__(self, workspace, disable=""):
+        self.binary = os.environ.get("PERDURE_BINARY", "")
+        if not self.binary or not os.access(self.binary, os.X_OK):
+            raise Skip("PERDURE_BINARY names no executable")
+        self.workspace = workspace
+        self.extra = {"PERDURE_DISABLE": disable} if disable else {}
+        self.history = []
+
+    def call(self, *arguments, expect_success=True, timeout_s=DEADLINE_S, **environment):
+        """Runs a verb to its end; returns the CompletedProcess with text output."""
+        command = [self.binary, *map(str, arguments)]
+        env = self.workspace.environment(**self.extra, **environment)
+        # Output goes to a file: a daemon that inherits a pipe would keep us waiting for its end.
+        with tempfile.TemporaryFile("w+", dir=self.workspace.folder) as out, \
+                tempfile.TemporaryFile("w+", dir=self.workspace.folder) as err:
+            try:
+                code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env,
+                                      timeout=timeout_s, check=False).returncode
+            except subprocess.TimeoutExpired:
+                code = -1000
+            out.seek(0)
+            err.seek(0)
+            result = subprocess.CompletedProcess(command, code, out.read(), err.read())
+        self.history.append(f"$ perdure {' '.join(map(str, arguments))}   -> {code}\n{result.stdout}{result.stderr}")
+        if expect_success and code != 0:
+            why = "did not end" if code == -1000 else f"ended with {code}"
+            raise Failure(f"perdure {arguments[0]} {why}: {(result.stderr or result.stdout).strip()}")
+        return result
+
+    def json(self, *arguments):
+        text = self.call(*arguments, "--json").stdout
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise Failure(f"perdure {arguments[0]} --json printed no JSON ({error}): {text[:200]!r}") from error
+
+    def store_option(self):
+        return ["--store", self.workspace.store]
+
+    def run(self, *command, name=None, **environment):
+        return self.call("run", "-d", "--name", name or self.workspace.group, *self.store_option(), "--", *command,
+                         **environment)
+
+    def attach(self, pid, name=None):
+        return self.call("attach", pid, "--name", name or self.workspace.group, *self.store_option())
+
+    def takeover(self, name=None):
+        return self.call("attach", name or self.workspace.group, *self.store_option())
+
+    def detach(self, name=None):
+        return self.call("detach", name or self.workspace.group, *self.store_option())
+
+    def checkpoint(self, name=None, **options):
+        """Saves, durably; returns the number of the new epoch."""
+        result = self.call("checkpoint", "--wait", name or self.workspace.group, *self.store_option(), **options)
+        if result.returncode != 0:
+            return None
+        found = re.search(r"epoch[^0-9]{0,3}(\d+)", result.stdout + result.stderr)
+        return int(found.group(1)) if found else self.epochs(name)[-1]
+
+    def epochs(self, name=None):
+        """The numbers of all epochs, oldest first."""
+        listing = self.json("log", name or self.workspace.group, *self.store_option())
+        rows = listing if isinstance(listing, list) else listing.get("epochs", [])
+        return sorted(row["epoch"] if "epoch" in row else row["number"] for row in rows)
+
+    def kill(self, name=None, **options):
+        return self.call("kill", name or self.workspace.group, *self.store_option(), **options)
+
+    def restore(self, name=None, epoch=None, extra=(), **options):
+        arguments = ["restore", "-d", name or self.workspace.group, *self.store_option(), *extra]
+        if epoch is not None:
+            arguments += ["--epoch", epoch]
+        return self.call(*arguments, **options)
+
+    def remove(self, name=None):
+        """For clean-up: never fails."""
+        for verb in ("kill", "rm"):
+            self.call(verb, name or self.workspace.group, *self.store_option(), expect_success=False, timeout_s=10)
+
+
+def run_test(title, body):
+    """Runs body(); prints nothing if all is well, else what is wrong and how to run it again. Returns an exit code."""
+    replay = " ".join(f"{name}={os.environ[name]}" for name in ("PERDURE_BINARY",) if name in os.environ)
+    try:
+        body()
+    except Skip as skip:
+        print(f"{title}: skipped: {skip}")
+        return SKIPPED
+    except Failure as failure:
+        print(f"{title}: {failure}\nto replay: {replay} {sys.executable} {' '.join(sys.argv)}")
+        return 1
+    return 0
