@@ -13,8 +13,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "base/fd.h"
 #include "base/ids.h"
@@ -31,26 +29,24 @@ struct MemoryEntry {
                // record.size(), sink)
 };
 
-// Which memory object, if any, a file is.
-struct MemoryClass {
-  object::MemoryObject::Kind kind;
-  std::string name;
-};
-
 class MemoryObjects {
  public:
   explicit MemoryObjects(object::IdTable& ids) : ids_(&ids) {}
 
-  // If the file behind proc_path is a memory object, finds or adds it; 0 (none) if it is an
-  // ordinary file with a name. proc_path: "/proc/PID/fd/N" or "/proc/PID/map_files/START-END", or
-  // any path that open(2) follows to it. link: what readlink(2) says there (with its " (deleted)"),
-  // or the path of maps. kUnsupported for hugetlbfs and secretmem, named by `link`; the caller adds
-  // pid and fd or range. tmpfs files that have a name become POSIX_SHM with Tmpfs::kAsMemory, and
-  // are ordinary files with kAsFile.
+  // tmpfs files that have a name become POSIX_SHM with kAsMemory, and are ordinary files with
+  // kAsFile.
   enum class Tmpfs : uint8_t { kAsMemory, kAsFile };
+  // If the file behind proc_path is a memory object, finds or adds it; 0 (none) if it is an
+  // ordinary file with a name, or no regular file at all. proc_path: "/proc/PID/fd/N" or
+  // "/proc/PID/map_files/START-END", or any path that open(2) follows to it. link: what readlink(2)
+  // says there (with or without its " (deleted)"), or the path of maps. kUnsupported for hugetlbfs,
+  // secretmem and the like says what kind it is; the caller adds pid, fd or range, and path.
   Result<ObjectId> add(const std::string& proc_path, std::string_view link, Tmpfs tmpfs);
   // As above for a descriptor that the engine holds (a duplicate); it is not kept.
   Result<ObjectId> add_fd(int fd, std::string_view link, Tmpfs tmpfs);
+  // A regular file whose name leads elsewhere or nowhere now, though it may have others: saved as
+  // DELETED_FILE.
+  Result<ObjectId> add_unreachable(const std::string& proc_path, std::string_view link);
 
   const MemoryEntry* find(ObjectId id) const;
   // In the order of their ids.
@@ -58,11 +54,19 @@ class MemoryObjects {
   void clear();
 
  private:
-  Result<std::optional<MemoryClass>> classify(const struct stat& file, std::string_view link,
-                                              int fd, Tmpfs tmpfs) const;
+  // What a file is: a kind with the name it goes by.
+  struct Class {
+    object::MemoryObject::Kind kind;
+    std::string name;
+  };
+  Result<std::optional<Class>> classify(const struct stat& file, const std::string& proc_path,
+                                        std::string_view link, Tmpfs tmpfs);
+  Result<ObjectId> insert(const struct stat& file, const std::string& proc_path, const Class& what);
+  Result<int64_t> file_system(const struct stat& file, const std::string& proc_path);
+
   object::IdTable* ids_;
   std::map<ObjectId, MemoryEntry> entries_;
-  std::map<std::string, ObjectId> by_key_;
+  std::map<uint64_t, int64_t> file_systems_;  // f_type by st_dev
 };
 
 }  // namespace perdure::capture

@@ -6,19 +6,14 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <map>
 #include <span>
-#include <string>
-#include <utility>
 #include <vector>
 
-#include "base/ids.h"
 #include "base/result.h"
+#include "capture/mapped_files.h"
 #include "capture/memory_objects.h"
 #include "kernel/proc/maps.h"
 #include "memory/tracker.h"
-#include "object/file.pb.h"
-#include "object/id_table.h"
 #include "object/memory.pb.h"
 
 namespace perdure::capture {
@@ -26,31 +21,6 @@ namespace perdure::capture {
 // The mapping of the engine's batch interpreter in a target is a private mapping of a memfd of this
 // name; it is no part of the program.
 inline constexpr const char* kBatchMappingPath = "/memfd:perdure-batch";
-
-// OpenFile records of the files that are mapped in a group: one for each file ("file:DEV:INO"),
-// whoever maps it. A record has flags O_RDWR if a shared mapping of it is or can become writable,
-// else O_RDONLY, and offset 0. Private mappings of memory objects have a record too (kind memfd, or
-// regular with `deleted` and `content`). One MappedFiles serves one checkpoint; build ids are kept
-// when it is reset for the next.
-class MappedFiles {
- public:
-  explicit MappedFiles(object::IdTable& ids) : ids_(&ids) {}
-
-  // Finds or adds the record of a mapped file. entry has a path and is no memory object of
-  // MEMORY_SHARED.
-  Result<ObjectId> add(pid_t pid, const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
-  const std::map<ObjectId, object::OpenFile>& records() const { return records_; }
-  void reset();
-
- private:
-  struct BuildId {
-    int64_t mtime_ns;
-    std::string bytes;
-  };
-  object::IdTable* ids_;
-  std::map<ObjectId, object::OpenFile> records_;
-  std::map<std::pair<uint64_t, uint64_t>, BuildId> build_ids_;
-};
 
 struct VmaOptions {
   // The engine's own write protection is on in this process, so uffd-wp flags are not the

@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <string>
 
+#include "base/assert.h"
 #include "base/limits.h"
 #include "kernel/abi/userfaultfd.h"
 
@@ -175,6 +177,22 @@ Result<size_t> read_at(int file, uint64_t offset, MutableBytes into) {
     done += static_cast<size_t>(got);
   }
   return done;
+}
+
+Result<uint32_t> memfd_seals(const Fd& memfd) {
+  int seals = fcntl(memfd.get(), F_GET_SEALS);
+  if (seals < 0) return Error::system(errno, "fcntl F_GET_SEALS");
+  return static_cast<uint32_t>(seals);
+}
+
+bool is_internal_memory(uint64_t device) {
+  static const uint64_t internal = [] {
+    Fd probe = Fd::adopt(memfd_create("probe", MFD_CLOEXEC));
+    struct stat file {};
+    PD_ASSERT(probe.valid() && fstat(probe.get(), &file) == 0);
+    return static_cast<uint64_t>(file.st_dev);
+  }();
+  return device == internal;
 }
 
 bool has_pagemap_scan() { return scan_knows(abi::kPageIsPresent | abi::kPageIsWritten); }

@@ -58,6 +58,11 @@ Result<Extent> next_data(int file, uint64_t from, uint64_t size);
 // pread(2) of as much as there is: fewer bytes than asked for only at the end of the file.
 Result<size_t> read_at(int file, uint64_t offset, MutableBytes into);
 
+// F_GET_SEALS (fcntl(2)): F_SEAL_* of a memfd.
+Result<uint32_t> memfd_seals(const Fd& memfd);
+// Whether st_dev is the kernel's own tmpfs, in which memfd, shared anonymous and SysV memory lives.
+bool is_internal_memory(uint64_t device);
+
 // Features of this kernel, each found out by trying on ourselves. has_guard_pages implies
 // has_pagemap_scan.
 bool has_pagemap_scan();

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace perdure::memory {
@@ -29,7 +30,10 @@ class PageSet {
   bool empty() const { return runs_.empty(); }
   uint64_t pages() const;
   bool contains(uint64_t page) const;
-  const std::vector<PageRun>& runs() const { return runs_; }
+  const std::vector<PageRun>& runs() const& { return runs_; }
+  std::vector<PageRun> runs() && {
+    return std::move(runs_);
+  }  // so that a loop over a temporary is safe
   bool operator==(const PageSet&) const = default;
 
   PageSet united(const PageSet& other) const;

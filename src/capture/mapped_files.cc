@@ -1,0 +1,154 @@
+#include "capture/mapped_files.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+
+#include <cinttypes>
+#include <cstdio>
+
+#include "capture/build_id.h"
+#include "kernel/file.h"
+#include "kernel/proc/read.h"
+
+namespace perdure::capture {
+namespace {
+
+using kernel::proc::MapsEntry;
+using kernel::proc::VmFlag;
+
+constexpr std::string_view kDeletedSuffix = " (deleted)";
+
+std::string map_files_path(pid_t pid, const MapsEntry& entry) {
+  char leaf[64];
+  snprintf(leaf, sizeof(leaf), "map_files/%" PRIx64 "-%" PRIx64, entry.start, entry.end);
+  return kernel::proc::path_of(pid, leaf);
+}
+
+bool can_be_written(const MapsEntry& entry) {
+  return entry.shared && ((entry.protection & PROT_WRITE) != 0 || entry.has(VmFlag::kMayWrite));
+}
+
+// maps writes a newline as \012 and leaves a backslash as it is, so only the link tells such names
+// apart.
+Result<std::string> exact_path(const std::string& proc_path, const MapsEntry& entry) {
+  if (entry.path.find_first_of("\\\n") == std::string::npos) return entry.path;
+  std::string link = PD_TRY(kernel::proc::read_link(proc_path));
+  if (entry.deleted && link.ends_with(kDeletedSuffix))
+    link.resize(link.size() - kDeletedSuffix.size());
+  return link;
+}
+
+// Whether the path still leads to the file. Of a process with a root of its own we cannot tell:
+// maps gives paths from the root of its mount namespace.
+bool name_leads_to(pid_t pid, const std::string& path, const struct stat& file) {
+  std::string root = kernel::proc::path_of(pid, "root");
+  Result<std::string> link = kernel::proc::read_link(root);
+  if (!link.ok() || *link != "/") return true;
+  Result<struct stat> named = kernel::lstat_path(root + path);
+  return named.ok() && named->st_dev == file.st_dev && named->st_ino == file.st_ino;
+}
+
+}  // namespace
+
+Result<Backing> MappedFiles::add(pid_t pid, const MapsEntry& entry, MemoryObjects& objects) {
+  Key key(entry.device, entry.inode, entry.path, entry.shared);
+  auto found = resolved_.find(key);
+  if (found == resolved_.end()) {
+    Backing backing = PD_TRY(resolve(pid, entry, objects));
+    found = resolved_.emplace(std::move(key), backing).first;
+  }
+  Backing backing = found->second;
+  if (backing.kind == Backing::Kind::kFile && can_be_written(entry)) {
+    PD_TRY(note_writable(backing.id, map_files_path(pid, entry)));
+  }
+  return backing;
+}
+
+void MappedFiles::reset() {
+  resolved_.clear();
+  records_.clear();
+}
+
+Result<Backing> MappedFiles::resolve(pid_t pid, const MapsEntry& entry, MemoryObjects& objects) {
+  std::string proc_path = map_files_path(pid, entry);
+  struct stat file = PD_TRY(kernel::stat_path(proc_path));
+  if (S_ISCHR(file.st_mode) && !entry.shared && file.st_rdev == makedev(1, 5)) {
+    return Backing{Backing::Kind::kDeviceZero, ObjectId()};
+  }
+  if (!S_ISREG(file.st_mode))
+    return Error(Code::kUnsupported, "memory of a device cannot be saved");
+  std::string path = PD_TRY(exact_path(proc_path, entry));
+  auto tmpfs = entry.shared ? MemoryObjects::Tmpfs::kAsMemory : MemoryObjects::Tmpfs::kAsFile;
+  ObjectId memory = PD_TRY(objects.add(proc_path, path, tmpfs));
+  if (memory == ObjectId() && !name_leads_to(pid, path, file)) {
+    if (entry.shared) {
+      return Error(Code::kUnsupported,
+                   "a shared mapping of a file that has another name now cannot be saved");
+    }
+    memory = PD_TRY(objects.add_unreachable(proc_path, path));
+  }
+  if (memory == ObjectId()) {
+    return Backing{Backing::Kind::kFile, PD_TRY(add_regular(proc_path, file, path, entry))};
+  }
+  if (entry.shared) return Backing{Backing::Kind::kMemory, memory};
+  return Backing{Backing::Kind::kFile, add_unnamed(file, path, *objects.find(memory))};
+}
+
+Result<ObjectId> MappedFiles::add_regular(const std::string& proc_path, const struct stat& file,
+                                          const std::string& path, const MapsEntry& entry) {
+  ObjectId id =
+      ids_->id_of("file:" + std::to_string(file.st_dev) + ":" + std::to_string(file.st_ino));
+  auto [record, added] = records_.try_emplace(id);
+  if (!added) return id;
+  record->second.set_flags(O_RDONLY);
+  object::FileIdentity* identity = record->second.mutable_regular()->mutable_identity();
+  *identity = identity_of(file, path);
+  int64_t type = PD_TRY(kernel::file_system_of(proc_path));
+  identity->set_is_tmpfs(type == TMPFS_MAGIC);
+  if (!entry.shared) identity->set_build_id(PD_TRY(build_id(proc_path, file)));
+  return id;
+}
+
+// A private mapping of a memory object.
+ObjectId MappedFiles::add_unnamed(const struct stat& file, const std::string& path,
+                                  const MemoryEntry& content) {
+  ObjectId id = ids_->id_of("map:" + std::to_string(content.id.value));
+  object::OpenFile& record = records_[id];
+  record.set_flags(O_RDONLY);
+  if (content.record.kind() != object::MemoryObject::DELETED_FILE) {
+    record.mutable_memfd()->set_memory_object(content.id.value);
+    return id;
+  }
+  object::RegularFile* regular = record.mutable_regular();
+  *regular->mutable_identity() = identity_of(file, path);
+  regular->set_deleted(true);
+  regular->set_content(content.id.value);
+  return id;
+}
+
+// Through a shared mapping the program can write the file, so that a restore must find it as it
+// was.
+Status MappedFiles::note_writable(ObjectId id, const std::string& proc_path) {
+  object::OpenFile& record = records_.at(id);
+  object::FileIdentity* identity = record.mutable_regular()->mutable_identity();
+  record.set_flags(O_RDWR);
+  if (identity->checked()) return {};
+  struct stat file = PD_TRY(kernel::stat_path(proc_path));
+  identity->set_checksum(PD_TRY(checksum_of_file(proc_path, file, checksums_)));
+  identity->set_checked(true);
+  return {};
+}
+
+Result<std::string> MappedFiles::build_id(const std::string& proc_path, const struct stat& file) {
+  auto [entry, added] = build_ids_.try_emplace({file.st_dev, file.st_ino});
+  int64_t mtime_ns = kernel::mtime_ns_of(file);
+  if (added || entry->second.mtime_ns != mtime_ns) {
+    Fd content = PD_TRY(kernel::open_file(proc_path, O_RDONLY | O_CLOEXEC));
+    entry->second = BuildId{mtime_ns, PD_TRY(read_build_id(content.get()))};
+  }
+  return entry->second.bytes;
+}
+
+}  // namespace perdure::capture

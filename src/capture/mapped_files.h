@@ -1,0 +1,73 @@
+// MappedFiles: an OpenFile record for each file that is mapped in a group ("file:DEV:INO"), whoever
+// maps it. A record has flags O_RDWR if a shared mapping of it is or can become writable, else
+// O_RDONLY, and offset 0. A private mapping of a memory object has a record too: kind memfd, or
+// regular with `deleted` and `content`. One MappedFiles serves one checkpoint; build ids are kept
+// when it is reset for the next.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "capture/file_identity.h"
+#include "capture/memory_objects.h"
+#include "kernel/proc/maps.h"
+#include "object/file.pb.h"
+#include "object/id_table.h"
+
+namespace perdure::capture {
+
+// What is behind a mapping that has a path.
+struct Backing {
+  enum class Kind : uint8_t {
+    kFile,        // id: an OpenFile record
+    kMemory,      // id: a MemoryObject record
+    kDeviceZero,  // private /dev/zero: anonymous memory in all but name
+  };
+  Kind kind = Kind::kFile;
+  ObjectId id;
+};
+
+class MappedFiles {
+ public:
+  // checksums: of files that did not change since the last checkpoint; borrowed, may be null.
+  explicit MappedFiles(object::IdTable& ids, ChecksumCache* checksums = nullptr)
+      : ids_(&ids), checksums_(checksums) {}
+
+  // entry has its flags and is a mapping of pid that has a path. kUnsupported says what kind it is,
+  // not where.
+  Result<Backing> add(pid_t pid, const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
+  const std::map<ObjectId, object::OpenFile>& records() const { return records_; }
+  // Forgets the files, which may change from now on, for the next checkpoint.
+  void reset();
+
+ private:
+  using Key = std::tuple<uint64_t, uint64_t, std::string, bool>;  // device, inode, path, shared
+  struct BuildId {
+    int64_t mtime_ns = 0;
+    std::string bytes;
+  };
+
+  Result<Backing> resolve(pid_t pid, const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
+  Result<ObjectId> add_regular(const std::string& proc_path, const struct stat& file,
+                               const std::string& path, const kernel::proc::MapsEntry& entry);
+  ObjectId add_unnamed(const struct stat& file, const std::string& path,
+                       const MemoryEntry& content);
+  Status note_writable(ObjectId id, const std::string& proc_path);
+  Result<std::string> build_id(const std::string& proc_path, const struct stat& file);
+
+  object::IdTable* ids_;
+  ChecksumCache* checksums_;
+  std::map<Key, Backing> resolved_;
+  std::map<ObjectId, object::OpenFile> records_;
+  std::map<std::pair<uint64_t, uint64_t>, BuildId> build_ids_;
+};
+
+}  // namespace perdure::capture
