@@ -52,8 +52,9 @@ Error seize_error(pid_t tid, int error_number) {
 
 }  // namespace
 
-Result<Tracee> Tracee::seize(pid_t tid) {
-  if (ptrace(PTRACE_SEIZE, tid, nullptr, kOptions) != 0) return seize_error(tid, errno);
+Result<Tracee> Tracee::seize(pid_t tid, TracerDeath death) {
+  const long options = death == TracerDeath::kKill ? kOptions | PTRACE_O_EXITKILL : kOptions;
+  if (ptrace(PTRACE_SEIZE, tid, nullptr, options) != 0) return seize_error(tid, errno);
   return Tracee(tid);
 }
 
@@ -231,6 +232,30 @@ Status Tracee::step_call() {
     }
   }
   return Error(Code::kTimeout, "a step in pid " + std::to_string(tid_) + " does not end");
+}
+
+Status Tracee::enter_call_interrupted() {
+  if (ptrace(PTRACE_SYSCALL, tid_, nullptr, nullptr) != 0) return trace_error("continue", tid_);
+  int status = PD_TRY(wait_status("enter a system call"));
+  if (event_of(status) != 0 || WSTOPSIG(status) != SIGTRAP) {
+    return Error(Code::kInternal, "pid " + std::to_string(tid_) + " did not enter its system call");
+  }
+  PD_TRY(interrupt());
+  PD_TRY(resume());
+  return wait_rest(nullptr);
+}
+
+Status Tracee::die_of_signal(int signal) {
+  int deliver = 0;
+  for (int stops = 0; stops < kStopsPerRestMax; ++stops) {
+    if (ptrace(PTRACE_CONT, tid_, nullptr, static_cast<long>(deliver)) != 0 && errno != ESRCH) {
+      return trace_error("continue", tid_);
+    }
+    Result<int> status = wait_status("end");
+    if (!status.ok()) return status.error().code() == Code::kGone ? Status() : std::move(status).error();
+    deliver = event_of(*status) == 0 && WSTOPSIG(*status) == signal ? signal : 0;
+  }
+  return Error(Code::kTimeout, "pid " + std::to_string(tid_) + " does not end");
 }
 
 Status Tracee::resume() {

@@ -95,13 +95,16 @@ enum class StopKind : uint8_t {
   kGroupStop,  // stopped by a job-control signal; it rests in that stop again when it is let go
 };
 
+// What becomes of a seized thread, and of what it makes, if the tracer dies.
+enum class TracerDeath : uint8_t { kDetach, kKill };
+
 // One seized thread. Destroying it detaches: the thread runs on with the registers and signal mask
 // it has then.
 class Tracee {
  public:
   // Seizes without stopping. Children and threads that it makes from now on are seized with it
   // (PTRACE_O_TRACE*).
-  static Result<Tracee> seize(pid_t tid);
+  static Result<Tracee> seize(pid_t tid, TracerDeath death = TracerDeath::kDetach);
   // Takes over a thread that the kernel attached because its maker was seized; it stops by itself
   // before it runs.
   static Tracee adopt(pid_t tid) { return Tracee(tid); }
@@ -140,6 +143,11 @@ class Tracee {
   Status run_to_trap(std::vector<pid_t>* born);
   // Executes one instruction that must be a system call.
   Status step_call();
+  // Lets the thread, whose registers stand before a system call, enter it with an interrupt pending: a blocking call
+  // then takes its arguments, begins to wait, and is interrupted at once. Ends at rest.
+  Status enter_call_interrupted();
+  // Lets it run into a signal that ends it, which is pending and not blocked; waits as its tracer, so that its parent can.
+  Status die_of_signal(int signal);
   // Starts running and does not wait; the thread stays seized and counts as not stopped.
   Status resume();
   Status detach();
@@ -190,7 +198,8 @@ class BatchArea {
   // Maps the area. `tracee` is stopped, its registers held by a RegisterGuard;
   // `syscall_instruction` is the address of two bytes 0f 05 in executable memory of the target (see
   // find_syscall_instruction).
-  static Result<BatchArea> map(Tracee* tracee, RemoteAddr syscall_instruction);
+  // wanted: where; 0: anywhere. Nothing may be mapped there.
+  static Result<BatchArea> map(Tracee* tracee, RemoteAddr syscall_instruction, RemoteAddr wanted = {});
   // The area at a known address: found in an inherited or taken-over process.
   static BatchArea at(RemoteAddr base) { return BatchArea(base); }
 
