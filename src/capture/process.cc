@@ -49,13 +49,9 @@ Status put_ids(const ProcessView& view, kernel::PidMap* pids, object::Process* r
 }
 
 void put_state(const ProcessView& view, object::Process* record) {
-  if (view.stat.is_zombie()) {
-    record->set_state(object::Process::ZOMBIE);
-    record->set_exit_code(view.stat.exit_code);
-  } else if (view.stat.exit_code != 0) {
-    record->set_state(object::Process::STOPPED);
-    record->set_stop_signal(view.stat.exit_code);
-  }
+  if (!view.stat.is_zombie()) return;
+  record->set_state(object::Process::ZOMBIE);
+  record->set_exit_code(view.stat.exit_code);
 }
 
 Result<uint64_t> read_number(pid_t pid, std::string_view leaf, int base) {

@@ -1,6 +1,7 @@
 // Process records: what /proc tells from outside (read_process), and what only the process itself
 // can ask (ProcessQuery). The caller holds all threads stopped. Not filled here: threads,
-// address_space, executable_file, fds, locks, pending (put_pending), start_serial.
+// address_space, executable_file, fds, locks, pending (put_pending), start_serial; and STOPPED with
+// its signal, which a tracer learns (Tracee::stop_kind).
 #pragma once
 
 #include <sys/types.h>

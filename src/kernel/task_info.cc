@@ -1,5 +1,6 @@
 #include "kernel/task_info.h"
 
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -85,6 +86,11 @@ Result<bool> abort_restartable_sequence(pid_t tid, const abi::RseqConfiguration&
     return false;  // the pointer is cleared lazily
   registers->rip = section.abort;
   return true;
+}
+
+int64_t own_speculation_control(int which) {
+  const int result = ::prctl(PR_GET_SPECULATION_CTRL, which, 0, 0, 0);
+  return result < 0 ? -errno : result;
 }
 
 }  // namespace perdure::kernel

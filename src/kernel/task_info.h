@@ -14,14 +14,7 @@
 namespace perdure::kernel {
 
 // What two tasks may share (kcmp(2)); the values are the kernel's.
-enum class Shared : int {
-  kMemory = 1,
-  kFiles = 2,
-  kFilesystem = 3,
-  kSignalHandlers = 4,
-  kIo = 5,
-  kSemaphoreUndo = 6
-};
+enum class Shared : int { kMemory = 1, kFiles = 2, kFilesystem = 3, kSignalHandlers = 4 };
 
 // -1, 0 or 1: an order of the kernel's objects, the same until one of them goes; 0: both tasks use
 // one object.
@@ -47,5 +40,10 @@ Result<abi::SyscallUserDispatchConfig> syscall_user_dispatch(pid_t tid);
 // batch runs in it.
 Result<bool> abort_restartable_sequence(pid_t tid, const abi::RseqConfiguration& rseq,
                                         Registers* registers);
+
+// Our own speculation control (prctl(2), PR_GET_SPECULATION_CTRL), which our children inherit;
+// -EINVAL or -ENODEV where the kernel or processor has none.
+int64_t own_speculation_control(int which);
+inline constexpr int kSpeculationControls = 3;
 
 }  // namespace perdure::kernel

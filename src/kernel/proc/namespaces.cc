@@ -19,15 +19,16 @@ std::optional<Namespace> Namespaces::first_difference(const Namespaces& other) c
   return std::nullopt;
 }
 
+Result<std::string> read_namespace(pid_t pid, Namespace kind) {
+  auto link = read_link(path_of(pid, std::string("ns/") + namespace_name(kind)));
+  if (!link.ok() && link.error().code() == Code::kUnavailable) return std::string();
+  return link;
+}
+
 Result<Namespaces> read_namespaces(pid_t pid) {
   Namespaces namespaces;
   for (size_t i = 0; i < kNamespaceCount; ++i) {
-    auto link = read_link(path_of(pid, std::string("ns/") + kNames[i]));
-    if (link.ok()) {
-      namespaces.links_[i] = std::move(link).value();
-    } else if (link.error().code() != Code::kUnavailable) {
-      return std::move(link).error();
-    }
+    namespaces.links_[i] = PD_TRY(read_namespace(pid, static_cast<Namespace>(i)));
   }
   return namespaces;
 }

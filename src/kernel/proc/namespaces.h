@@ -41,6 +41,8 @@ class Namespaces {
   std::array<std::string, kNamespaceCount> links_;
 };
 
+// One link; empty if this kernel has no such namespace. pid may be a tid.
+Result<std::string> read_namespace(pid_t pid, Namespace kind);
 // pid may be a tid. A zombie has left all of its namespaces but the PID and user ones: kGone.
 Result<Namespaces> read_namespaces(pid_t pid);
 

@@ -29,9 +29,8 @@ struct Stat {
   uint64_t start_data = 0, end_data = 0, start_brk = 0;
   uint64_t arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
   int exit_signal = 0;  // field 38; -1 for threads other than the leader
-  // Field 52. Zombie: the wait(2) status. Stopped process: the signal that stopped it, also while
-  // it is traced (do_task_stat reports group_exit_code under SIGNAL_STOP_STOPPED, since 5.17). Else
-  // 0.
+  // Field 52: the wait(2) status of a zombie. (A stopped process has its signal here only until a
+  // wait(2) told it.)
   int exit_code = 0;
 
   bool is_zombie() const { return state == 'Z' || state == 'X'; }
