@@ -8,9 +8,10 @@ int main() {
   // Adopted by us, because we are a subreaper.
   pid_t middle = SYS(fork());
   if (middle == 0) {
+    pid_t dying = getpid();
     if (SYS(fork()) == 0) {
+      while (getppid() == dying) pause_ms(1);
       pid_t reaper = getppid();
-      for (pid_t was = reaper; reaper == was;) reaper = getppid(), pause_ms(1);
       mark("adopted");
       await_go();
       CHECK_EQ(getppid(), reaper);

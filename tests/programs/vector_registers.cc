@@ -4,42 +4,47 @@
 #include "support/program.h"
 
 static volatile int stop_spinning = 0;
-static volatile int spinning = 0;
+static int spinning = 0;
 
-#define SPIN "1: cmpl $0, %[stop]; je 1b\n"
+#define SPIN "lock incl %[started]; 1: cmpl $0, %[stop]; je 1b\n"
 
 static void spin_sse(uint8_t* m) {
   asm volatile(
-      "movups 0(%0), %%xmm0; movups 16(%0), %%xmm1; movups 32(%0), %%xmm7; movups 48(%0), "
+      "movups 0(%[m]), %%xmm0; movups 16(%[m]), %%xmm1; movups 32(%[m]), %%xmm7; movups 48(%[m]), "
       "%%xmm15\n" SPIN
-      "movups %%xmm0, 0(%0); movups %%xmm1, 16(%0); movups %%xmm7, 32(%0); movups %%xmm15, 48(%0)\n"
-      :
-      : "r"(m), [stop] "m"(stop_spinning)
+      "movups %%xmm0, 0(%[m]); movups %%xmm1, 16(%[m]); movups %%xmm7, 32(%[m]); movups %%xmm15, "
+      "48(%[m])\n"
+      : [started] "+m"(spinning)
+      : [m] "r"(m), [stop] "m"(stop_spinning)
       : "xmm0", "xmm1", "xmm7", "xmm15", "memory", "cc");
 }
 
 __attribute__((target("avx"))) static void spin_avx(uint8_t* m) {
   asm volatile(
-      "vmovups 0(%0), %%ymm0; vmovups 32(%0), %%ymm3; vmovups 64(%0), %%ymm8; vmovups 96(%0), "
+      "vmovups 0(%[m]), %%ymm0; vmovups 32(%[m]), %%ymm3; vmovups 64(%[m]), %%ymm8; vmovups "
+      "96(%[m]), "
       "%%ymm15\n" SPIN
-      "vmovups %%ymm0, 0(%0); vmovups %%ymm3, 32(%0); vmovups %%ymm8, 64(%0); vmovups %%ymm15, "
-      "96(%0)\n"
+      "vmovups %%ymm0, 0(%[m]); vmovups %%ymm3, 32(%[m]); vmovups %%ymm8, 64(%[m]); vmovups "
+      "%%ymm15, "
+      "96(%[m])\n"
       "vzeroupper\n"
-      :
-      : "r"(m), [stop] "m"(stop_spinning)
+      : [started] "+m"(spinning)
+      : [m] "r"(m), [stop] "m"(stop_spinning)
       : "xmm0", "xmm3", "xmm8", "xmm15", "memory", "cc");
 }
 
 __attribute__((target("avx512f,avx512bw"))) static void spin_avx512(uint8_t* m) {
   asm volatile(
-      "vmovups 0(%0), %%zmm0; vmovups 64(%0), %%zmm9; vmovups 128(%0), %%zmm16; vmovups 192(%0), "
+      "vmovups 0(%[m]), %%zmm0; vmovups 64(%[m]), %%zmm9; vmovups 128(%[m]), %%zmm16; vmovups "
+      "192(%[m]), "
       "%%zmm31\n"
-      "kmovq 256(%0), %%k1; kmovq 264(%0), %%k7\n" SPIN
-      "vmovups %%zmm0, 0(%0); vmovups %%zmm9, 64(%0); vmovups %%zmm16, 128(%0); vmovups %%zmm31, "
-      "192(%0)\n"
-      "kmovq %%k1, 256(%0); kmovq %%k7, 264(%0); vzeroupper\n"
-      :
-      : "r"(m), [stop] "m"(stop_spinning)
+      "kmovq 256(%[m]), %%k1; kmovq 264(%[m]), %%k7\n" SPIN
+      "vmovups %%zmm0, 0(%[m]); vmovups %%zmm9, 64(%[m]); vmovups %%zmm16, 128(%[m]); vmovups "
+      "%%zmm31, "
+      "192(%[m])\n"
+      "kmovq %%k1, 256(%[m]); kmovq %%k7, 264(%[m]); vzeroupper\n"
+      : [started] "+m"(spinning)
+      : [m] "r"(m), [stop] "m"(stop_spinning)
       : "xmm0", "xmm9", "xmm16", "xmm31", "k1", "k7", "memory", "cc");
 }
 
@@ -66,12 +71,10 @@ int main() {
   for (int i = 0; i < 3; ++i) {
     if (!cases[i].present) continue;
     fill(cases[i].memory, cases[i].size, 50 + i);
-    threads[i] = std::thread([&, i] {
-      spinning = spinning + 1;
-      cases[i].spin(cases[i].memory);
-    });
+    threads[i] = std::thread([&, i] { cases[i].spin(cases[i].memory); });
   }
-  pause_ms(20);
+  int expected = 1 + cases[1].present + cases[2].present;
+  while (__atomic_load_n(&spinning, __ATOMIC_SEQ_CST) < expected) pause_ms(1);
   // What lies in memory is no proof: only the registers hold the pattern from here on.
   for (Case& c : cases) memset(c.memory, 0, sizeof c.memory);
   checkpoint_here();

@@ -60,6 +60,7 @@ class Workspace:
         self.mark = os.path.basename(self.folder)
         self.group = f"t-{safe[:24]}-{self.mark[-6:]}"
         self.store = os.path.join(self.folder, "store")
+        self.adopted = set()
         self.keep = bool(os.environ.get("PERDURE_TEST_KEEP"))
 
     def __enter__(self):
@@ -82,26 +83,37 @@ class Workspace:
         result.update(more)
         return result
 
-    def marked_pids(self):
-        """Processes that this test started, directly or not."""
+    def adopt(self, pid):
+        """Counts a process as ours even if it overwrites its environment, as nginx does."""
+        self.adopted.add(pid)
+
+    def pids(self):
+        """Processes that this test started, directly or not: marked, adopted, or below one of those."""
         wanted = f"PERDURE_TEST_MARK={self.mark}".encode()
-        found = []
+        parents, found = {}, set()
         for entry in os.listdir("/proc"):
             if not entry.isdigit() or int(entry) == os.getpid():
                 continue
             try:
+                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
+                    parents[int(entry)] = int(file.read().rpartition(")")[2].split()[1])
                 with open(f"/proc/{entry}/environ", "rb") as file:
-                    if wanted in file.read().split(b"\0"):
-                        found.append(int(entry))
+                    if wanted in file.read().split(b"\0") or int(entry) in self.adopted:
+                        found.add(int(entry))
             except OSError:
                 continue
-        return found
+        grown = True
+        while grown:
+            grown = {pid for pid, parent in parents.items() if parent in found and pid not in found}
+            found |= grown
+        return sorted(found)
 
     def end_processes(self):
         for _ in range(50):
-            pids = [pid for pid in self.marked_pids() if alive(pid)]
+            pids = [pid for pid in self.pids() if alive(pid)]
             if not pids:
                 return
+            self.adopted.update(pids)  # their children may lose the way to us when they die
             for pid in pids:
                 try:
                     os.kill(pid, signal.SIGKILL)

@@ -44,6 +44,7 @@ class Session:
         self.process = subprocess.Popen(
             [self.options.program], env=self.workspace.environment(**environment), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        self.workspace.adopt(self.process.pid)
         if self.attached:
             self.meet("ready.0")
             self.perdure.attach(self.process.pid)
@@ -75,7 +76,7 @@ class Session:
 
     def describe_processes(self):
         lines = ["processes of the test:"]
-        for pid in self.workspace.marked_pids():
+        for pid in self.workspace.pids():
             try:
                 with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm, \
                         open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
@@ -96,18 +97,18 @@ class Session:
 
     def lose_with_engine(self):
         """The group and its engine end by SIGKILL, as in a power cut: nobody gets to say good-bye."""
-        for pid in self.workspace.marked_pids():
+        for pid in self.workspace.pids():
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        await_true(lambda: not any(map(alive, self.workspace.marked_pids())), "everything has ended")
+        await_true(lambda: not any(map(alive, self.workspace.pids())), "everything has ended")
         if self.options.outage:
             time.sleep(self.options.outage / 1000)
 
     def kill_engine(self):
-        group = {pid for pid in self.workspace.marked_pids() if os.readlink(f"/proc/{pid}/exe") == self.options.program}
-        engines = [pid for pid in self.workspace.marked_pids() if pid not in group and not is_init(pid)]
+        group = {pid for pid in self.workspace.pids() if os.readlink(f"/proc/{pid}/exe") == self.options.program}
+        engines = [pid for pid in self.workspace.pids() if pid not in group and not is_init(pid)]
         if not engines:
             raise Failure("no engine process was found")
         for pid in engines:
