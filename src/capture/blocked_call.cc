@@ -195,21 +195,4 @@ Result<SettledCall> settle_call(pid_t tid, const SettleInput& input, WaitBook* b
   }
 }
 
-Result<uint64_t> rseq_abort_address(pid_t tid, uint64_t rseq_pointer, uint64_t rip) {
-  if (rseq_pointer == 0) return uint64_t{0};
-  // struct rseq: cpu_id_start, cpu_id (4 bytes each), rseq_cs (8); struct rseq_cs: version, flags (4 each), start_ip,
-  // post_commit_offset, abort_ip (8 each). include/uapi/linux/rseq.h
-  uint64_t section = 0;
-  PD_TRY(kernel::read_memory(tid, RemoteAddr(rseq_pointer + 8),
-                             MutableBytes(reinterpret_cast<uint8_t*>(&section), sizeof(section))));
-  if (section == 0) return uint64_t{0};
-  uint64_t fields[4];
-  if (!kernel::read_memory(tid, RemoteAddr(section), MutableBytes(reinterpret_cast<uint8_t*>(fields), sizeof(fields)))
-           .ok()) {
-    return uint64_t{0};
-  }
-  bool inside = rip - fields[1] < fields[2];
-  return inside ? fields[3] : uint64_t{0};
-}
-
 }  // namespace perdure::capture

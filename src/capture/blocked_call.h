@@ -5,7 +5,6 @@
 //    it undone, with the time that is left.
 //  - EINTR from a call that the kernel never restarts (epoll_wait, sigtimedwait; signal(7)): undone here as well, unless
 //    a signal that the thread does not block is pending. epoll_wait's limit is a register and is lowered to what is left.
-//  - a restartable sequence (rseq(2)) that was interrupted is aborted, as the kernel does on preemption.
 // All functions: the thread is stopped and nothing was run in it yet.
 #pragma once
 
@@ -48,8 +47,5 @@ struct SettleInput {
 };
 
 Result<SettledCall> settle_call(pid_t tid, const SettleInput& input, WaitBook* book);
-
-// If the thread is inside a restartable sequence: the address of its abort handler, else 0.
-Result<uint64_t> rseq_abort_address(pid_t tid, uint64_t rseq_pointer, uint64_t rip);
 
 }  // namespace perdure::capture

@@ -115,6 +115,14 @@ Result<BatchArea> BatchArea::map(Tracee* tracee, RemoteAddr syscall_instruction,
   return area;
 }
 
+bool BatchArea::present(pid_t pid) const {
+  std::array<uint8_t, 256> there;
+  const Bytes wanted = code();
+  PD_ASSERT(wanted.size() <= there.size());
+  const MutableBytes read(there.data(), wanted.size());
+  return base_.value != 0 && read_memory(pid, base_, read).ok() && std::equal(wanted.begin(), wanted.end(), read.begin());
+}
+
 Status BatchArea::send(pid_t tid, const Batch& batch) const {
   std::array<WireCall, kCallsMax> table;
   for (size_t i = 0; i < batch.calls_.size(); ++i) {

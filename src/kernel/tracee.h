@@ -203,6 +203,9 @@ class BatchArea {
   // The area at a known address: found in an inherited or taken-over process.
   static BatchArea at(RemoteAddr base) { return BatchArea(base); }
 
+  // True if the interpreter is at this area's address in the process: it was mapped there and not replaced since.
+  bool present(pid_t pid) const;
+
   RemoteAddr base() const { return base_; }
   // An instruction pair 0f 05 inside the area.
   RemoteAddr syscall_instruction() const;

@@ -1,0 +1,246 @@
+#include "capture/collect.h"
+
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "capture/refusals.h"
+#include "capture/signals.h"
+#include "capture/thread.h"
+#include "kernel/proc/maps.h"
+#include "kernel/task_info.h"
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+
+namespace perdure::capture {
+namespace {
+
+using kernel::RegisterGuard;
+using kernel::Tracee;
+
+// Finds a system call instruction: in a batch area that is there already, else in the vdso.
+Result<RemoteAddr> syscall_instruction(pid_t pid, const kernel::BatchArea& area) {
+  if (area.base().value != 0) return area.syscall_instruction();
+  for (const kernel::proc::MapsEntry& entry : PD_TRY(kernel::proc::read_maps(pid))) {
+    if (entry.path == "[vdso]") {
+      return kernel::find_syscall_instruction(pid, RemoteAddr(entry.start), entry.end - entry.start);
+    }
+  }
+  return Error(Code::kUnsupported, "pid " + std::to_string(pid) + " has no vdso, so that no call can be made in it");
+}
+
+// An area that another engine left behind.
+RemoteAddr find_left_area(const std::vector<kernel::proc::MapsEntry>& maps) {
+  for (const kernel::proc::MapsEntry& entry : maps) {
+    if (entry.path == kBatchMappingPath) return RemoteAddr(entry.start);
+  }
+  return {};
+}
+
+bool deliverable(const std::vector<std::array<uint8_t, 128>>& queue, uint64_t mask) {
+  return std::any_of(queue.begin(), queue.end(), [mask](const auto& info) {
+    const int32_t number = load_le<int32_t>(info.data());
+    return number >= 1 && number <= 64 && (mask >> (number - 1) & 1) == 0;
+  });
+}
+
+// One thread at rest, from its registers to its own answers.
+class ThreadCollector {
+ public:
+  ThreadCollector(StoppedThread* thread, const ProcessView& process, ProcessMemo* memo, CollectContext* context)
+      : thread_(*thread), process_(process), memo_(*memo), context_(*context) {}
+
+  // extra: further calls for the same batch, decoded by the caller.
+  template <typename AddCalls, typename Decode>
+  Status run(const std::vector<std::array<uint8_t, 128>>& process_queue, object::Thread* record, AddCalls add,
+             Decode decode) {
+    Tracee& tracee = thread_.tracee;
+    const pid_t tid = tracee.tid();
+    kernel::proc::TaskStatus status = PD_TRY(read_thread(process_.pid, tid, record));
+    PD_TRY(check_thread(process_, status, context_.engine));
+    RegisterGuard guard = PD_TRY(RegisterGuard::hold(&tracee));
+    kernel::Registers registers = guard.saved();
+    PD_TRY(check_registers(process_, registers));
+    auto queue = PD_TRY(tracee.pending(Tracee::Queue::kThread));
+    put_pending(queue, record->mutable_pending());
+    PD_TRY(settle(status, queue, process_queue, &registers, &guard, record));
+    const std::vector<uint8_t> xstate = PD_TRY(tracee.xstate());
+    record->set_xstate(xstate.data(), xstate.size());
+    record->set_signal_mask(guard.saved_mask());
+
+    kernel::Batch batch = memo_.area.batch();
+    ThreadQuery query = ThreadQuery::add(&batch);
+    UnusualQuery unusual = UnusualQuery::add(&batch);
+    add(&batch);
+    PD_TRY(memo_.area.run(&tracee, &batch));
+    PD_TRY(query.decode(batch, record));
+    PD_TRY(unusual.check(batch, process_));
+    return decode(batch);
+  }
+
+ private:
+  Status settle(const kernel::proc::TaskStatus& status, const std::vector<std::array<uint8_t, 128>>& queue,
+                const std::vector<std::array<uint8_t, 128>>& process_queue, kernel::Registers* registers,
+                RegisterGuard* guard, object::Thread* record) {
+    (void)status;
+    const pid_t tid = thread_.tracee.tid();
+    const kernel::abi::RseqConfiguration rseq = PD_TRY(kernel::rseq_configuration(tid));
+    PD_TRY(kernel::abort_restartable_sequence(tid, rseq, registers));
+    SettleInput input{*registers, thread_.wait, context_.stopped_at_ns,
+                      deliverable(queue, guard->saved_mask()) || deliverable(process_queue, guard->saved_mask())};
+    SettledCall settled = PD_TRY(settle_call(tid, input, &context_.waits));
+    guard->replace(settled.live);
+    record->set_registers(&settled.saved, sizeof(settled.saved));
+    if (settled.blocked.number() != 0) *record->mutable_blocked() = settled.blocked;
+    return {};
+  }
+
+  StoppedThread& thread_;
+  const ProcessView& process_;
+  ProcessMemo& memo_;
+  CollectContext& context_;
+};
+
+Status collect_leader(StoppedProcess* process, ProcessMemo* memo, CollectContext* context, const ProcessView& view,
+                      object::Process* record, object::Thread* leader, uint64_t* brk) {
+  StoppedThread& thread = process->threads.front();
+  auto queue = PD_TRY(thread.tracee.pending(Tracee::Queue::kProcess));
+  put_pending(queue, record->mutable_pending());
+  ProcessQuery query;
+  size_t brk_call = 0;
+  return ThreadCollector(&thread, view, memo, context)
+      .run(
+          queue, leader,
+          [&](kernel::Batch* batch) {
+            query = ProcessQuery::add(view, *record, batch);
+            brk_call = batch->call(SYS_brk, {0}, kernel::OnError::kContinue);
+          },
+          [&](const kernel::Batch& batch) -> Status {
+            *brk = static_cast<uint64_t>(batch.result(brk_call));
+            return query.decode(batch, record);
+          });
+}
+
+Status collect_other_threads(StoppedProcess* process, ProcessMemo* memo, CollectContext* context,
+                             const ProcessView& view, object::Process* record) {
+  const kernel::proc::Namespaces own = PD_TRY(kernel::proc::read_namespaces(process->pid));
+  for (size_t i = 1; i < process->threads.size(); ++i) {
+    StoppedThread& thread = process->threads[i];
+    PD_TRY(check_thread_sharing(view, thread.tid()));
+    PD_TRY(check_thread_namespaces(view, thread.tid(), own));
+    const ObjectId id = context->ids.id_of(memo->key() + ":thread:" + std::to_string(thread.tid()));
+    PD_TRY(ThreadCollector(&thread, view, memo, context)
+               .run({}, &context->graph.threads[id], [](kernel::Batch*) {},
+                    [](const kernel::Batch&) -> Status { return {}; }));
+    record->add_threads(id.value);
+  }
+  return {};
+}
+
+// The executable's identity: the mapping of /proc/PID/exe's file stands in MappedFiles by its inode.
+ObjectId executable_record(const object::AddressSpace& space, const MappedFiles& files, const std::string& path) {
+  for (const object::Vma& vma : space.vmas()) {
+    if (vma.kind() != object::Vma::FILE_PRIVATE) continue;
+    auto record = files.records().find(ObjectId(vma.file()));
+    if (record != files.records().end() && record->second.has_regular() &&
+        record->second.regular().identity().path() == path) {
+      return record->first;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, ProcessMemo* memo) {
+  if (memo->area.present(process->pid)) return {};
+  if (memo->area.base().value != 0) {  // it executed another program
+    ++memo->executions;
+    memo->tracked = false;
+    memo->flags.clear();
+  }
+  memo->area = kernel::BatchArea::at(RemoteAddr());
+  if (inherited.present(process->pid)) {
+    memo->area = inherited;
+    return {};
+  }
+  std::vector<kernel::proc::MapsEntry> maps = PD_TRY(kernel::proc::read_maps(process->pid));
+  kernel::BatchArea left = kernel::BatchArea::at(find_left_area(maps));
+  if (left.present(process->pid)) {
+    memo->area = left;
+    return {};
+  }
+  Tracee& leader = process->threads.front().tracee;
+  const RemoteAddr instruction = PD_TRY(syscall_instruction(process->pid, memo->area));
+  RegisterGuard guard = PD_TRY(RegisterGuard::hold(&leader));
+  memo->area = PD_TRY(kernel::BatchArea::map(&leader, instruction));
+  return {};
+}
+
+Result<Fd> take_userfaultfd(StoppedProcess* process, const ProcessMemo& memo) {
+  Tracee& leader = process->threads.front().tracee;
+  RegisterGuard guard = PD_TRY(RegisterGuard::hold(&leader));
+  kernel::Batch making = memo.area.batch();
+  const size_t made = making.call(SYS_userfaultfd, {O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY});
+  PD_TRY(memo.area.run(&leader, &making));
+  if (making.result(made) < 0) return Fd();
+  Fd pidfd = Fd::adopt(static_cast<int>(syscall(SYS_pidfd_open, process->pid, 0)));
+  Fd ours = Fd::adopt(static_cast<int>(syscall(SYS_pidfd_getfd, pidfd.get(), making.result(made), 0)));
+  kernel::Batch closing = memo.area.batch();
+  closing.call(SYS_close, {making.result(made)});
+  PD_TRY(memo.area.run(&leader, &closing));
+  return ours;
+}
+
+Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* memo, CollectContext* context) {
+  CollectedProcess collected;
+  collected.id = context->ids.id_of(memo->key());
+  object::Process& record = context->graph.processes[collected.id];
+  collected.view = PD_TRY(read_process(process->pid, &context->pids, &record));
+  if (process->zombie) return collected;
+  const ProcessView& view = collected.view;
+  PD_TRY(check_process(view));
+  const kernel::proc::Namespaces own = PD_TRY(kernel::proc::read_namespaces(process->pid));
+  PD_TRY(check_namespaces(view, own, context->root_namespaces));
+
+  const ObjectId leader = context->ids.id_of(memo->key() + ":thread:" + std::to_string(process->pid));
+  record.add_threads(leader.value);
+  VmaOptions options;
+  PD_TRY_WITHIN(view.name(), collect_leader(process, memo, context, view, &record, &context->graph.threads[leader],
+                                            &options.brk));
+  PD_TRY_WITHIN(view.name(), collect_other_threads(process, memo, context, view, &record));
+  if (process->threads.front().tracee.stop_kind() == kernel::StopKind::kGroupStop) {
+    record.set_state(object::Process::STOPPED);
+    record.set_stop_signal(process->threads.front().tracee.stop_signal());
+  }
+
+  options.tracked = memo->tracked;
+  options.known_flags = memo->flags;
+  VmaCapture vmas = PD_TRY(capture_vmas(process->pid, options, context->files, context->objects));
+  collected.space = context->ids.id_of(memo->key() + ":space:" + std::to_string(memo->executions));
+  record.set_address_space(collected.space.value);
+  record.set_executable_file(executable_record(vmas.space, context->files, record.executable()).value);
+  context->graph.address_spaces[collected.space] = std::move(vmas.space);
+  collected.areas = std::move(vmas.private_areas);
+  memo->flags = std::move(vmas.entries);
+  return collected;
+}
+
+Status leave_process(StoppedProcess* process, ProcessMemo* memo) {
+  if (!memo->area.present(process->pid)) return {};
+  Tracee& leader = process->threads.front().tracee;
+  const RemoteAddr instruction = PD_TRY(syscall_instruction(process->pid, kernel::BatchArea::at(RemoteAddr())));
+  RegisterGuard guard = PD_TRY(RegisterGuard::hold(&leader));
+  PD_TRY(memo->area.unmap(&leader, instruction));
+  memo->area = kernel::BatchArea::at(RemoteAddr());
+  return {};
+}
+
+}  // namespace perdure::capture
