@@ -1,0 +1,49 @@
+// Files as a log needs them: direct I/O where the file system has it, allocation ahead of writing,
+// fdatasync, advisory locks, directories. Each wrapper settles EINTR and short transfers. Errors
+// name the operation; callers add the path.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace perdure::kernel {
+
+enum class OpenFor : uint8_t { kRead, kWrite, kCreate };
+enum class Caching : uint8_t { kBuffered, kDirectIfPossible };
+
+// Opens with O_CLOEXEC; kCreate makes a file of mode 0600 and fails if it exists. Where O_DIRECT is
+// refused (tmpfs), buffered.
+Result<Fd> open_disk_file(const std::string& path, OpenFor open_for, Caching caching);
+// Opens for reading and writing, creating the file (0600) if there is none.
+Result<Fd> open_lock_file(const std::string& path);
+
+// Bytes read: less than out.size() only at the end of the file.
+Result<size_t> read_file_at(const Fd& fd, uint64_t offset, MutableBytes out);
+Status write_file_at(const Fd& fd, uint64_t offset, Bytes data);
+// Makes the file this large with its space reserved (fallocate), or only this large where reserving
+// is not supported.
+Status allocate_file(const Fd& fd, uint64_t size);
+Status truncate_file(const Fd& fd, uint64_t size);
+Status sync_file_data(const Fd& fd);
+Result<uint64_t> file_size(const Fd& fd);
+
+// True if the lock was taken; false if another open file holds it. It goes when the last duplicate
+// of fd is closed.
+Result<bool> try_lock_exclusive(const Fd& fd);
+
+// One directory (mode 0700), not its parents. True if it was made, false if it was there.
+Result<bool> make_directory(const std::string& path);
+Result<std::vector<std::string>> list_directory(const std::string& path);
+Status sync_directory(const std::string& path);
+Status remove_file(const std::string& path);
+// Bytes that an unprivileged user can still write to the file system that holds path.
+Result<uint64_t> free_space(const std::string& path);
+
+int own_pid();
+
+}  // namespace perdure::kernel

@@ -1,0 +1,55 @@
+#include "store/epoch_writer.h"
+
+#include <utility>
+
+#include "base/assert.h"
+#include "store/writer_core.h"
+
+namespace perdure::store {
+
+PendingEpoch::PendingEpoch(std::shared_ptr<WriterCore> core, std::shared_ptr<PendingCommit> commit)
+    : core_(std::move(core)), commit_(std::move(commit)) {}
+
+Epoch PendingEpoch::epoch() const { return commit_->record.info.epoch; }
+bool PendingEpoch::done() const { return core_->done(*commit_); }
+Result<EpochInfo> PendingEpoch::wait() { return core_->wait(commit_); }
+
+EpochWriter::EpochWriter(std::shared_ptr<WriterCore> core, Epoch epoch, Epoch parent)
+    : core_(std::move(core)), epoch_(epoch), parent_(parent) {}
+
+EpochWriter::~EpochWriter() {
+  if (!finished_) core_->abandon();
+}
+
+Status EpochWriter::put_record(ObjectId object, uint32_t kind, Bytes record) {
+  return core_->put_record(object, kind, record);
+}
+Status EpochWriter::erase_object(ObjectId object) { return core_->erase_object(object); }
+Status EpochWriter::put_pages(ObjectId memory, uint64_t first_page, Bytes data) {
+  return core_->put_pages(memory, first_page, data);
+}
+Status EpochWriter::erase_pages(ObjectId memory, uint64_t first_page, uint64_t count) {
+  return core_->erase_pages(memory, first_page, count);
+}
+Status EpochWriter::share_pages(ObjectId memory, uint64_t first_page, uint64_t count,
+                                ObjectId source, uint64_t source_first_page) {
+  return core_->share_pages(memory, first_page, count, source, source_first_page);
+}
+Result<MutableBytes> EpochWriter::page_buffer() { return core_->page_buffer(); }
+
+Result<EpochInfo> EpochWriter::commit(CommitInfo info) {
+  PD_ASSERT(!finished_);
+  const std::shared_ptr<PendingCommit> pending = PD_TRY(core_->submit(std::move(info)));
+  finished_ = true;
+  return core_->wait(pending);
+}
+
+Result<PendingEpoch> EpochWriter::submit(CommitInfo info) {
+  PD_ASSERT(!finished_);
+  std::shared_ptr<PendingCommit> pending = PD_TRY(core_->submit(std::move(info)));
+  finished_ = true;
+  core_->run_behind();
+  return PendingEpoch(core_, std::move(pending));
+}
+
+}  // namespace perdure::store

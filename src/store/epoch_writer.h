@@ -1,0 +1,93 @@
+// EpochWriter: fills one epoch. What is put is hashed and copied into large buffers that are
+// written as they fill; nothing is visible before commit. Destroyed without commit, the epoch never
+// was, and earlier epochs are as before. After an error of any call the epoch can only be
+// abandoned; a full disk is Code::kFull.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace perdure::store {
+
+class WriterCore;
+struct PendingCommit;
+
+enum class Contents : uint8_t { kInherit, kEmpty };
+
+struct EpochInfo {
+  Epoch epoch;
+  Epoch parent;  // 0: none
+  uint64_t captured_realtime_ns = 0;
+  uint64_t durable_realtime_ns = 0;  // after a reopen: when the commit was handed to the disk
+  uint64_t bytes_written = 0;        // to the log, for this epoch
+  uint64_t records_changed = 0;
+  uint64_t pages_changed = 0;  // stored anew; zero pages and shared ones do not count
+  std::string note;            // the caller's; at most 64 KiB
+};
+
+struct CommitInfo {
+  uint64_t captured_realtime_ns = 0;
+  std::string note;
+};
+
+// An epoch on its way to the disk. May be destroyed unwaited.
+class PendingEpoch {
+ public:
+  PendingEpoch(std::shared_ptr<WriterCore> core, std::shared_ptr<PendingCommit> commit);
+  Epoch epoch() const;
+  // True if wait() would not wait.
+  bool done() const;
+  // The epoch once it is durable, or why it is not (then no later epoch that was begun on it can be
+  // committed either).
+  Result<EpochInfo> wait();
+
+ private:
+  std::shared_ptr<WriterCore> core_;
+  std::shared_ptr<PendingCommit> commit_;
+};
+
+class EpochWriter {
+ public:
+  EpochWriter(std::shared_ptr<WriterCore> core, Epoch epoch, Epoch parent);
+  ~EpochWriter();
+  EpochWriter(const EpochWriter&) = delete;
+  EpochWriter& operator=(const EpochWriter&) = delete;
+
+  Epoch epoch() const { return epoch_; }
+  Epoch parent() const { return parent_; }
+
+  Status put_record(ObjectId object, uint32_t kind, Bytes record);
+  // Forgets a record and all pages under this id. Putting it again in the same epoch makes it anew.
+  Status erase_object(ObjectId object);
+
+  // data: whole pages. Pages of zeros become absent. What is put later overrides.
+  Status put_pages(ObjectId memory, uint64_t first_page, Bytes data);
+  Status erase_pages(ObjectId memory, uint64_t first_page, uint64_t count);
+  // The pages refer to the same stored bytes as source's do now, in this epoch; absent where
+  // source's are.
+  Status share_pages(ObjectId memory, uint64_t first_page, uint64_t count, ObjectId source,
+                     uint64_t source_first_page);
+
+  // Room for whole pages inside the store's own write buffer: a caller that reads into it and
+  // passes (a front part of) the same bytes to the next put_pages saves a copy. Valid until the
+  // next call on this writer. Between 1 page and 1 MiB.
+  Result<MutableBytes> page_buffer();
+
+  // Returns once the epoch is durable.
+  Result<EpochInfo> commit(CommitInfo info);
+  // Returns once the epoch is on its way; durability is in the order of submission.
+  Result<PendingEpoch> submit(CommitInfo info);
+
+ private:
+  std::shared_ptr<WriterCore> core_;
+  Epoch epoch_;
+  Epoch parent_;
+  bool finished_ = false;
+};
+
+}  // namespace perdure::store

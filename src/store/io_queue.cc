@@ -1,0 +1,172 @@
+#include "store/io_queue.h"
+
+#include <utility>
+
+#include "base/assert.h"
+#include "store/format.h"
+
+namespace perdure::store {
+
+AlignedBuffer::AlignedBuffer(size_t size) : size_(size) {
+  PD_ASSERT(size % kBlockSize == 0);
+  data_.reset(static_cast<uint8_t*>(std::aligned_alloc(kBlockSize, size)));
+  PD_ASSERT(data_ != nullptr);
+}
+
+IoQueue::IoQueue(std::shared_ptr<Device> device) : device_(std::move(device)) {
+  free_.reserve(kBuffersMax);
+}
+
+IoQueue::~IoQueue() {
+  {
+    const std::scoped_lock lock(mutex_);
+    ending_ = true;
+  }
+  work_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+AlignedBuffer IoQueue::take_buffer() {
+  std::unique_lock lock(mutex_);
+  while (free_.empty() && buffers_ >= kBuffersMax) {
+    PD_ASSERT(executed_ < added_);
+    run_until(lock, executed_ + 1);
+  }
+  if (free_.empty()) {
+    ++buffers_;
+    lock.unlock();
+    return AlignedBuffer(kBufferBytes);
+  }
+  AlignedBuffer buffer = std::move(free_.back());
+  free_.pop_back();
+  return buffer;
+}
+
+void IoQueue::give_back(AlignedBuffer buffer) {
+  if (!buffer.valid() || buffer.size() != kBufferBytes) return;
+  const std::scoped_lock lock(mutex_);
+  free_.push_back(std::move(buffer));
+}
+
+IoQueue::Ticket IoQueue::add(Job job) {
+  const std::scoped_lock lock(mutex_);
+  jobs_.push_back(std::move(job));
+  return ++added_;
+}
+
+IoQueue::Ticket IoQueue::write(std::shared_ptr<File> file, uint64_t offset, AlignedBuffer buffer,
+                               size_t size) {
+  PD_ASSERT(size <= buffer.size() && size % kBlockSize == 0);
+  return add({Kind::kWrite, std::move(file), offset, std::move(buffer), size});
+}
+
+IoQueue::Ticket IoQueue::sync(std::shared_ptr<File> file) {
+  return add({Kind::kSync, std::move(file), 0, {}, 0});
+}
+
+IoQueue::Ticket IoQueue::sync_names() { return add({Kind::kSyncNames, nullptr, 0, {}, 0}); }
+
+IoQueue::Ticket IoQueue::now() const {
+  const std::scoped_lock lock(mutex_);
+  return added_;
+}
+
+void IoQueue::run_behind() {
+  {
+    const std::scoped_lock lock(mutex_);
+    behind_ = added_;
+    if (!thread_.joinable()) thread_ = std::thread([this] { run_thread(); });
+  }
+  work_.notify_one();
+}
+
+void IoQueue::run_behind_if_started() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!thread_.joinable() || executed_ == added_) return;
+    behind_ = added_;
+  }
+  work_.notify_one();
+}
+
+Status IoQueue::wait(Ticket ticket) {
+  std::unique_lock lock(mutex_);
+  run_until(lock, ticket);
+  if (error_ && error_at_ <= ticket) return *error_;
+  return Ok{};
+}
+
+bool IoQueue::done(Ticket ticket) const {
+  const std::scoped_lock lock(mutex_);
+  return executed_ >= ticket;
+}
+
+Status IoQueue::failure() const {
+  const std::scoped_lock lock(mutex_);
+  if (error_) return *error_;
+  return Ok{};
+}
+
+void IoQueue::reset() {
+  std::unique_lock lock(mutex_);
+  run_until(lock, added_);
+  error_.reset();
+}
+
+Status IoQueue::execute(const Job& job) {
+  switch (job.kind) {
+    case Kind::kWrite:
+      return job.file->write_at(job.offset, Bytes(job.buffer.data(), job.size));
+    case Kind::kSync:
+      return job.file->sync();
+    case Kind::kSyncNames:
+      return device_->sync_names();
+  }
+  return Ok{};
+}
+
+// Takes the oldest job; the lock is released while it is executed. Nobody else may be executing.
+void IoQueue::run_one(std::unique_lock<std::mutex>& lock) {
+  PD_ASSERT(!executing_ && !jobs_.empty());
+  executing_ = true;
+  Job job = std::move(jobs_.front());
+  jobs_.pop_front();
+  const bool skip = error_.has_value();
+  lock.unlock();
+  Status status = skip ? Status() : execute(job);
+  lock.lock();
+  executing_ = false;
+  ++executed_;
+  if (job.buffer.size() == kBufferBytes) free_.push_back(std::move(job.buffer));
+  if (!status.ok()) {
+    error_ = std::move(status).error();
+    error_at_ = executed_;
+  }
+  progress_.notify_all();
+}
+
+void IoQueue::run_until(std::unique_lock<std::mutex>& lock, Ticket ticket) {
+  PD_ASSERT(ticket <= added_);
+  while (executed_ < ticket) {
+    if (executing_) {
+      progress_.wait(lock);
+    } else {
+      run_one(lock);
+    }
+  }
+}
+
+void IoQueue::run_thread() {
+  std::unique_lock lock(mutex_);
+  while (!ending_) {
+    if (executing_) {
+      progress_.wait(lock);
+    } else if (executed_ < behind_) {
+      run_one(lock);
+    } else {
+      work_.wait(lock);
+    }
+  }
+}
+
+}  // namespace perdure::store

@@ -1,0 +1,109 @@
+// IoQueue: writes and syncs, executed strictly in order, by a thread of its own or by whoever waits
+// for them, so that a small epoch costs no switch of threads and a large one is hashed and copied
+// while it is being written. After a failure nothing more is executed until reset(): a commit is
+// never written behind something that was lost. Lock order: mutex_ is the only lock and is not held
+// during I/O.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <cstdlib>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "store/device.h"
+
+namespace perdure::store {
+
+// Memory that direct I/O accepts: aligned to a block.
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  explicit AlignedBuffer(size_t size);
+  uint8_t* data() const { return data_.get(); }
+  size_t size() const { return size_; }
+  bool valid() const { return data_ != nullptr; }
+
+ private:
+  struct Free {
+    void operator()(uint8_t* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<uint8_t, Free> data_;
+  size_t size_ = 0;
+};
+
+class IoQueue {
+ public:
+  // A point in the queue: reached when everything before it has been executed.
+  using Ticket = uint64_t;
+  // 8 MiB in flight keep a disk busy during the longest hash of a frame; more is only memory.
+  static constexpr size_t kBuffersMax = 8;
+  static constexpr size_t kBufferBytes = 1u << 20;
+
+  explicit IoQueue(std::shared_ptr<Device> device);
+  ~IoQueue();
+
+  // A buffer of kBufferBytes; waits for one to be written if all are in flight.
+  AlignedBuffer take_buffer();
+  void give_back(AlignedBuffer buffer);
+
+  Ticket write(std::shared_ptr<File> file, uint64_t offset, AlignedBuffer buffer, size_t size);
+  Ticket sync(std::shared_ptr<File> file);
+  Ticket sync_names();
+  // Everything queued so far.
+  Ticket now() const;
+
+  // Lets the thread begin with what is queued; started at the first call.
+  void run_behind();
+  // The same if the thread runs already.
+  void run_behind_if_started();
+  // Executes what is left before the ticket, or waits for the thread to. The error is that of the
+  // first failure.
+  Status wait(Ticket ticket);
+  bool done(Ticket ticket) const;
+  // The failure after which nothing is executed, if there was one.
+  Status failure() const;
+  // Waits for the queue to be empty, and forgets a failure.
+  void reset();
+
+ private:
+  enum class Kind : uint8_t { kWrite, kSync, kSyncNames };
+  struct Job {
+    Kind kind;
+    std::shared_ptr<File> file;
+    uint64_t offset = 0;
+    AlignedBuffer buffer;
+    size_t size = 0;
+  };
+
+  Ticket add(Job job);
+  Status execute(const Job& job);
+  void run_one(std::unique_lock<std::mutex>& lock);
+  void run_until(std::unique_lock<std::mutex>& lock, Ticket ticket);
+  void run_thread();
+
+  std::shared_ptr<Device> device_;
+  mutable std::mutex mutex_;
+  std::condition_variable work_;      // run_behind() or the end
+  std::condition_variable progress_;  // a job was executed
+  std::deque<Job> jobs_;              // below: all under mutex_
+  std::vector<AlignedBuffer> free_;
+  size_t buffers_ = 0;
+  bool executing_ = false;
+  bool ending_ = false;
+  Ticket behind_ = 0;  // up to here the thread may execute
+  Ticket added_ = 0;
+  Ticket executed_ = 0;
+  std::optional<Error> error_;
+  Ticket error_at_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace perdure::store

@@ -1,0 +1,144 @@
+// LogWriter: lays frames out at the end of the log. Pages are copied and hashed into a frame of a
+// megabyte that grows in place in the write buffer; frames follow each other without gaps, so that
+// a small epoch is one write. Invariants: at most one frame of pages is open; a frame never crosses
+// its buffer (unless it has its own) or its segment; what is queued for segment N is queued to be
+// synced before anything of segment N+1 is.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "store/format.h"
+#include "store/io_queue.h"
+#include "store/page_map.h"
+
+namespace perdure::store {
+
+enum class Compress : uint8_t { kNo, kYes };
+
+class LogWriter {
+ public:
+  struct Setup {
+    std::shared_ptr<Device> device;
+    const Clock* clock = nullptr;
+    uint64_t store_id = 0;
+    Compress compress = Compress::kNo;
+    uint32_t newest_segment = 0;   // the highest number in use; the next one is higher
+    uint64_t allocated_bytes = 0;  // by all segments: sizes the next one
+  };
+  explicit LogWriter(Setup setup);
+  ~LogWriter();
+
+  // Goes on in an existing segment, at a block behind which nothing was ever written.
+  Status resume(FramePlace end, uint64_t anchor_sequence);
+  // The next frame begins a new segment; so does begin_segment() at once, with room for at least so
+  // many blocks.
+  void leave_segment();
+  Status begin_segment(uint64_t blocks);
+  bool has_segment() const { return segment_.file != nullptr; }
+
+  struct Placed {
+    Location location;
+    uint32_t count = 0;
+  };
+  // Stores a front part of these pages (at least one) together.
+  Result<Placed> append_pages(Epoch epoch, Bytes pages);
+  // Where append_pages() would put the next pages: it copies nothing if it is given them from
+  // there.
+  Result<MutableBytes> page_buffer(Epoch epoch);
+  Result<FramePlace> append(FrameKind kind, Epoch epoch, Bytes payload);
+
+  // Ends the open frame of pages.
+  Status flush_pages() { return seal_page_frame(); }
+  // Hands what there is to the queue.
+  Status flush();
+  // Queues a sync of all frames so far.
+  Status queue_sync();
+  // Queues an anchor (not synced) that names this catalog.
+  enum class End : uint8_t { kOpen, kClean };
+  Status queue_anchor(FramePlace catalog, End end);
+
+  // What was appended since the last take_unsynced() or queue_sync(): frames to verify, if they are
+  // few.
+  const std::vector<VerifyEntry>& unsynced() const { return unsynced_; }
+  uint64_t unsynced_bytes() const { return unsynced_bytes_; }
+  bool unsynced_in_one_segment() const { return one_segment_; }
+  // Bytes of all frames so far.
+  uint64_t appended_bytes() const { return appended_bytes_; }
+
+  struct Segment {
+    uint32_t number = 0;
+    uint32_t blocks = 0;
+    std::shared_ptr<File> file;
+  };
+  // A place to come back to.
+  struct Mark {
+    Segment segment;
+    uint32_t block = 0;
+    uint32_t newest_segment = 0;
+    uint64_t anchor_sequence = 0;
+  };
+  Result<Mark> mark();
+  // Drops what was appended since: segments that were begun are deleted. Nothing of it may be
+  // committed. After a failure of the queue, which is forgotten here, the log goes on in a new
+  // segment.
+  Status rewind(const Mark& mark);
+
+  IoQueue& queue() { return queue_; }
+  const IoQueue& queue() const { return queue_; }
+  // Where the next frame will lie, if it fits there.
+  FramePlace end() const;
+  uint32_t newest_segment() const { return setup_.newest_segment; }
+  uint64_t allocated_bytes() const { return setup_.allocated_bytes; }
+  void segments_deleted(uint64_t bytes);
+  // The catalog that headers of new segments name.
+  void set_catalog(FramePlace catalog) { catalog_ = catalog; }
+
+ private:
+  struct PageFrame {
+    bool open = false;
+    FramePlace place;
+    uint32_t count = 0;
+    uint32_t capacity = 0;
+    uint64_t sums[kFramePagesMax];
+  };
+
+  Status open_page_frame(Epoch epoch);
+  Status seal_page_frame();
+  uint64_t compress_page_frame(uint8_t* frame, uint32_t* unit_bytes);
+  uint8_t* page_slot(uint32_t slot);
+  // Room for this many blocks in a row in segment and buffer, none of it used yet.
+  Status reserve(uint64_t blocks, uint64_t wanted_blocks);
+  Result<std::shared_ptr<File>> create_segment(uint32_t number, uint64_t* bytes);
+  Status write_segment_header();
+  uint64_t next_segment_bytes(uint64_t blocks) const;
+  void finish_frame(FrameHeader& header, uint8_t* at);
+  void account(const FrameHeader& header, const uint8_t* at);
+  uint32_t end_block() const { return block_ + static_cast<uint32_t>(fill_ / kBlockSize); }
+
+  Setup setup_;
+  IoQueue queue_;
+  Segment segment_;
+  FramePlace catalog_;
+  uint64_t anchor_sequence_ = 0;
+
+  AlignedBuffer buffer_;
+  uint32_t block_ = 0;  // where the buffer begins in the segment
+  size_t fill_ = 0;     // bytes of whole frames in the buffer
+
+  PageFrame frame_;
+  Epoch frame_epoch_;
+  AlignedBuffer raw_pages_;  // compressing: the pages of the open frame
+  std::vector<uint8_t> scratch_;
+
+  std::vector<VerifyEntry> unsynced_;
+  uint64_t unsynced_bytes_ = 0;
+  bool one_segment_ = true;
+  uint64_t appended_bytes_ = 0;
+};
+
+}  // namespace perdure::store

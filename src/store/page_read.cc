@@ -1,0 +1,100 @@
+#include "store/page_read.h"
+
+#include <zstd.h>
+
+#include <algorithm>
+
+#include "base/checksum.h"
+
+namespace perdure::store {
+namespace {
+
+FramePlace frame_of(const Location& location) { return {location.segment, location.block}; }
+
+// The table of the frame, if the extent lies within it.
+Result<PageTable> table_of(const SegmentSet& segments, const PageExtent& extent) {
+  PD_ASSERT(!extent.location.absent());
+  PageTable table = PD_TRY(segments.read_page_table(frame_of(extent.location)));
+  const bool compressed = (table.header.flags & kFrameCompressed) != 0;
+  if (uint64_t{extent.location.slot} + extent.count > table.checksums.size() ||
+      compressed != extent.location.compressed()) {
+    return corrupt(PD_TRY(segments.open(extent.location.segment))->name(),
+                   uint64_t{extent.location.block} * kBlockSize,
+                   "an index refers to pages that this frame does not have");
+  }
+  return table;
+}
+
+Status check_pages(const File& file, const PageTable& table, const PageExtent& extent,
+                   Bytes pages) {
+  for (uint32_t at = 0; at < extent.count; ++at) {
+    const uint32_t slot = extent.location.slot + at;
+    if (checksum(pages.subspan(at * kPageSize, kPageSize)) != table.checksums[slot]) {
+      return corrupt(
+          file.name(), extent.location.advanced(at).byte_offset(),
+          "stored page " + std::to_string(extent.first_page + at) + " fails its checksum");
+    }
+  }
+  return Ok{};
+}
+
+Status read_exactly(const File& file, uint64_t offset, MutableBytes out) {
+  if (PD_TRY(file.read_at(offset, out)) != out.size()) {
+    return corrupt(file.name(), offset, "the file ends in a frame");
+  }
+  return Ok{};
+}
+
+// Decompresses one unit; raw has its full size.
+Status read_unit(const File& file, uint64_t offset, uint32_t stored_bytes, MutableBytes raw) {
+  if (stored_bytes == raw.size()) return read_exactly(file, offset, raw);
+  std::vector<uint8_t> stored(stored_bytes);
+  PD_TRY(read_exactly(file, offset, stored));
+  const size_t size = ZSTD_decompress(raw.data(), raw.size(), stored.data(), stored.size());
+  if (ZSTD_isError(size) != 0 || size != raw.size()) {
+    return corrupt(file.name(), offset, "stored pages do not decompress");
+  }
+  return Ok{};
+}
+
+Status read_units(const File& file, const PageTable& table, const PageExtent& extent,
+                  MutableBytes out) {
+  uint64_t offset = (uint64_t{extent.location.block} + 1) * kBlockSize;
+  const uint32_t first_slot = extent.location.slot, end_slot = first_slot + extent.count;
+  std::vector<uint8_t> raw;
+  for (uint32_t unit = 0; unit < table.unit_bytes.size(); ++unit) {
+    const uint32_t begin = unit * kUnitPages;
+    const uint32_t end = std::min<uint32_t>(begin + kUnitPages, table.header.pages);
+    if (end > first_slot && begin < end_slot) {
+      raw.resize((end - begin) * kPageSize);
+      PD_TRY(read_unit(file, offset, table.unit_bytes[unit], raw));
+      const uint32_t from = std::max(begin, first_slot), to = std::min(end, end_slot);
+      std::memcpy(out.data() + (from - first_slot) * kPageSize,
+                  raw.data() + (from - begin) * kPageSize, (to - from) * kPageSize);
+    }
+    offset += table.unit_bytes[unit];
+  }
+  return Ok{};
+}
+
+}  // namespace
+
+Status read_extent(const SegmentSet& segments, const PageExtent& extent, MutableBytes out) {
+  PD_ASSERT(out.size() == extent.count * kPageSize);
+  const PageTable table = PD_TRY(table_of(segments, extent));
+  const std::shared_ptr<File> file = PD_TRY(segments.open(extent.location.segment));
+  if (extent.location.compressed()) {
+    PD_TRY(read_units(*file, table, extent, out));
+  } else {
+    PD_TRY(read_exactly(*file, extent.location.byte_offset(), out));
+  }
+  return check_pages(*file, table, extent, out);
+}
+
+Status check_extent_bytes(const SegmentSet& segments, const PageExtent& extent, Bytes pages) {
+  PD_ASSERT(pages.size() == extent.count * kPageSize);
+  const PageTable table = PD_TRY(table_of(segments, extent));
+  return check_pages(*PD_TRY(segments.open(extent.location.segment)), table, extent, pages);
+}
+
+}  // namespace perdure::store

@@ -1,0 +1,16 @@
+// Reading pages out of their frames, checked.
+#pragma once
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "store/frame.h"
+#include "store/page_map.h"
+
+namespace perdure::store {
+
+// out is extent.count pages.
+Status read_extent(const SegmentSet& segments, const PageExtent& extent, MutableBytes out);
+// Checks bytes that were read otherwise.
+Status check_extent_bytes(const SegmentSet& segments, const PageExtent& extent, Bytes pages);
+
+}  // namespace perdure::store

@@ -1,0 +1,124 @@
+// The store: epochs of records and pages in an append-only log, in one directory. Format:
+// docs/format/store.md.
+//
+// Use: one thread owns a Store and its EpochWriters. EpochReaders may be used from other threads,
+// one call at a time for for_each_record()/record(), any number at once for the const page
+// functions, and may outlive changes to the store: what they need stays readable until they are
+// gone. A child process that is forked while a Store is open for writing must close its inherited
+// descriptors (close_range), or the store stays locked as long as that child lives.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "store/device.h"
+#include "store/epoch_reader.h"
+#include "store/epoch_writer.h"
+
+namespace perdure::store {
+
+enum class Access : uint8_t { kWrite, kRead };
+enum class Create : uint8_t { kNever, kIfMissing };
+enum class CompressionKind : uint8_t { kNone, kZstd };
+
+struct Options {
+  std::string directory;
+  Access access =
+      Access::kRead;  // kWrite: the one writer; kRead: beside a writer, sees committed epochs
+  Create create = Create::kNever;
+  CompressionKind compression = CompressionKind::kNone;
+  const Clock* clock = nullptr;              // the system's if null
+  std::shared_ptr<Device> device = nullptr;  // a Linux directory if null
+};
+
+// Which epochs to keep: the newest `newest`, and of the older ones, for each rule, the last one of
+// every `every_ns` up to the age `for_ns`. The newest epoch is always kept.
+struct Retention {
+  struct Rule {
+    uint64_t every_ns = 0;  // 0: all of them
+    uint64_t for_ns = 0;
+  };
+  uint64_t newest = 1;
+  std::vector<Rule> rules;
+};
+
+struct SpaceReport {
+  uint64_t segments = 0;
+  uint64_t allocated_bytes = 0;  // what the segment files take
+  uint64_t live_bytes = 0;       // what the kept epochs need of that (0 if not counted)
+};
+struct CollectReport {
+  uint64_t epochs_dropped = 0;
+  uint64_t segments_deleted = 0;
+  uint64_t bytes_copied = 0;
+  SpaceReport space;
+};
+
+struct ScrubReport {
+  uint64_t epochs = 0;
+  uint64_t bytes_checked = 0;
+  struct Damage {
+    Epoch epoch;
+    std::string what;  // file, offset, and why
+  };
+  std::vector<Damage> damage;  // at most one per epoch
+};
+struct ScrubProgress {
+  uint64_t epochs_done = 0, epochs_total = 0, bytes_checked = 0;
+};
+
+class Store {
+ public:
+  static Result<std::unique_ptr<Store>> open(Options options);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // Starts the next epoch. kInherit: it begins as its parent is, and what is put changes that.
+  // kEmpty: it begins with nothing (a full epoch); the parent is then only its ancestor. Parent:
+  // the newest durable or submitted epoch by default, an older one after a rewind (a branch),
+  // Epoch(0) for none. One writer at a time may be filled; a submitted one does not count, so that
+  // epoch N+1 is filled while N is being written.
+  struct Begin {
+    std::optional<Epoch> parent;
+    Contents contents = Contents::kInherit;
+  };
+  Result<std::unique_ptr<EpochWriter>> begin_epoch(Begin begin);
+  Result<std::unique_ptr<EpochWriter>> begin_epoch() { return begin_epoch(Begin{}); }
+
+  // Durable epochs, oldest first.
+  std::vector<EpochInfo> epochs() const;
+  std::optional<EpochInfo> newest() const;
+  Result<std::unique_ptr<EpochReader>> read_epoch(Epoch epoch) const;
+
+  // Readers: look for what a writer has committed or dropped since.
+  Status refresh();
+
+  // Drops the epochs that the policy does not keep, and gives space back: segments that nothing
+  // needs are deleted, mostly dead ones are compacted. No epoch may be being filled or written.
+  Result<CollectReport> retain(const Retention& policy);
+  Result<CollectReport> drop(const std::vector<Epoch>& epochs);
+
+  // Verifies every checksum of every epoch. progress may be empty; it is called a few times a
+  // second at most.
+  Result<ScrubReport> scrub(const std::function<void(const ScrubProgress&)>& progress) const;
+
+  Result<SpaceReport> space() const;
+  const std::string& name() const;
+
+  // Defined in store_impl.h.
+  class Impl;
+
+ private:
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace perdure::store

@@ -1,0 +1,34 @@
+// What a Store is inside: a reader's view (catalog and files), and a WriterCore if it was opened
+// for writing.
+#pragma once
+
+#include <memory>
+
+#include "store/catalog.h"
+#include "store/store.h"
+#include "store/writer_core.h"
+
+namespace perdure::store {
+
+class Store::Impl {
+ public:
+  std::shared_ptr<Device> device;
+  SystemClock system_clock;
+  const Clock* clock = nullptr;
+  std::shared_ptr<WriterCore> core;   // null: opened for reading
+  Catalog read_catalog;               // opened for reading
+  std::shared_ptr<SegmentSet> files;  // opened for reading
+
+  // Settles what is durable by now.
+  const Catalog& catalog() const {
+    if (!core) return read_catalog;
+    core->settle_done();
+    return core->catalog();
+  }
+  const std::shared_ptr<SegmentSet>& segments() const { return core ? core->files() : files; }
+};
+
+// The segments that an epoch's state refers to.
+std::vector<uint32_t> segments_of(const EpochState& state);
+
+}  // namespace perdure::store

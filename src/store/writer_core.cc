@@ -1,0 +1,229 @@
+#include "store/writer_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/checksum.h"
+
+namespace perdure::store {
+namespace {
+
+// A catalog is due after so many commits (or a quarter of the epochs), so that recovery walks few
+// frames ...
+constexpr uint64_t kCatalogCommits = 64;
+// ... or after so many bytes (or eight times its own size), so that it does not walk the frames of
+// a large epoch.
+constexpr uint64_t kCatalogBytes = 4u << 20;
+
+LogWriter::Setup log_setup(const std::shared_ptr<Device>& device, const Clock* clock,
+                           Compress compress, const Recovered& found) {
+  return {device,
+          clock,
+          found.store_id,
+          compress,
+          found.segments.empty() ? 0 : found.segments.back(),
+          found.allocated_bytes};
+}
+
+// Any number does that another store does not have.
+uint64_t new_store_id(const Clock& clock, const std::string& name) {
+  const uint64_t seed[3] = {
+      clock.realtime_ns(), clock.monotonic_ns(),
+      checksum(Bytes(reinterpret_cast<const uint8_t*>(name.data()), name.size()))};
+  return checksum(bytes_of(seed)) | 1;
+}
+
+}  // namespace
+
+WriterCore::WriterCore(Setup setup)
+    : setup_(std::move(setup)),
+      files_(setup_.found.files),
+      log_(log_setup(setup_.device, setup_.clock, setup_.compress, setup_.found)),
+      catalog_(std::move(setup_.found.catalog)),
+      catalog_place_(setup_.found.catalog_place),
+      commits_since_catalog_(setup_.found.commits_since_catalog),
+      next_epoch_(catalog_.next_epoch) {
+  log_.set_catalog(catalog_place_);
+}
+
+WriterCore::~WriterCore() {
+  // Best effort: an unclean end costs the next engine a new segment, nothing else.
+  if (filling()) abandon();
+  const Status closed = close();
+  (void)closed;
+}
+
+Result<std::shared_ptr<WriterCore>> WriterCore::create(Setup setup) {
+  const bool is_new = setup.found.store_id == 0;
+  if (is_new) {
+    setup.found.store_id = new_store_id(*setup.clock, setup.device->name());
+    setup.found.files = std::make_shared<SegmentSet>(setup.device, setup.found.store_id);
+  }
+  for (const uint32_t number : setup.found.unwritten) {
+    PD_TRY(setup.device->remove(segment_name(number)));
+    std::erase(setup.found.segments, number);
+  }
+  setup.found.files->keep_only(setup.found.segments);
+  std::shared_ptr<WriterCore> core(
+      new WriterCore(std::move(setup)));  // NOLINT: private constructor
+  const Recovered& found = core->setup_.found;
+  if (is_new) {
+    PD_TRY(core->prepare());
+  } else if (!found.clean && !core->catalog_.epochs.empty()) {
+    // The newest epoch may be complete and yet not durable: the engine before us ended in the
+    // middle of its commit.
+    const uint32_t segment = core->catalog_.epochs.back().commit.segment;
+    const std::shared_ptr<File> file = PD_TRY(found.files->open(segment));
+    PD_TRY(file->sync());
+  }
+  return core;
+}
+
+Status WriterCore::prepare() {
+  if (ready_) return Ok{};
+  if (setup_.found.clean) {
+    PD_TRY(log_.resume(setup_.found.end, setup_.found.anchor_sequence));
+    setup_.found.clean = false;
+    PD_TRY(log_.queue_anchor(catalog_place_, LogWriter::End::kOpen));
+    PD_TRY(log_.queue_sync());
+    PD_TRY(log_.queue().wait(log_.queue().now()));
+  } else {
+    PD_TRY(log_.begin_segment(0));
+    PD_TRY(log_.queue_sync());  // the header first: a first segment without one would be no store
+    PD_TRY(write_catalog(catalog_));
+  }
+  ready_ = true;
+  return Ok{};
+}
+
+Status WriterCore::write_catalog(Catalog catalog) {
+  ++catalog.sequence;
+  catalog.next_epoch = next_epoch_;
+  const std::vector<uint8_t> bytes = encode_catalog(catalog);
+  const FramePlace place = PD_TRY(log_.append(FrameKind::kCatalog, Epoch(), bytes));
+  PD_TRY(log_.queue_sync());
+  PD_TRY(log_.queue_anchor(place, LogWriter::End::kOpen));
+  PD_TRY(log_.queue().wait(log_.queue().now()));
+  catalog_ = std::move(catalog);
+  catalog_place_ = place;
+  log_.set_catalog(place);
+  commits_since_catalog_ = 0;
+  catalog_at_bytes_ = log_.appended_bytes();
+  catalog_bytes_ = bytes.size();
+  return Ok{};
+}
+
+// Behind the sync of the last commit, so that it lists durable epochs only; the next sync makes it
+// durable itself.
+void WriterCore::write_catalog_if_due() {
+  const uint64_t commits = std::max<uint64_t>(kCatalogCommits, catalog_.epochs.size() / 4);
+  const uint64_t bytes = std::max<uint64_t>(kCatalogBytes, 8 * catalog_bytes_);
+  if (commits_since_catalog_ < commits && log_.appended_bytes() - catalog_at_bytes_ < bytes) return;
+  Catalog catalog = catalog_;
+  for (const auto& pending : pending_) catalog.add(pending->record);
+  ++catalog.sequence;
+  catalog.next_epoch = next_epoch_;
+  const std::vector<uint8_t> encoded = encode_catalog(catalog);
+  const auto place = log_.append(FrameKind::kCatalog, Epoch(), encoded);
+  if (!place.ok()) return;  // no space for a hint: the commit stands, and the next one tries again
+  if (!log_.queue_anchor(*place, LogWriter::End::kOpen).ok()) return;
+  catalog_.sequence = catalog.sequence;
+  catalog_place_ = *place;
+  log_.set_catalog(*place);
+  commits_since_catalog_ = 0;
+  catalog_at_bytes_ = log_.appended_bytes();
+  catalog_bytes_ = encoded.size();
+}
+
+// --- begin
+
+Status WriterCore::recover_from_failure() {
+  settle_all();
+  PD_TRY(log_.rewind({{}, 0, log_.newest_segment(), 0}));
+  log_.leave_segment();
+  state_ = {};
+  tip_.reset();
+  ready_ = false;
+  setup_.found.clean = false;
+  failed_ = false;
+  return Ok{};
+}
+
+Status WriterCore::load_state(Epoch parent) {
+  if (tip_ && tip_->info.epoch == parent) return Ok{};
+  const EpochRecord* record = catalog_.find(parent);
+  if (record == nullptr) {
+    settle_all();
+    record = catalog_.find(parent);
+  }
+  if (record == nullptr) {
+    return Error(Code::kNotFound, "there is no epoch " + std::to_string(parent.value) + " in " +
+                                      setup_.device->name());
+  }
+  EpochState state = PD_TRY(read_state(*files_, record->commit));
+  state_ = std::move(state);
+  tip_ = *record;
+  return Ok{};
+}
+
+Result<Epoch> WriterCore::begin(std::optional<Epoch> parent, Contents contents, Epoch* parent_out) {
+  if (filling()) {
+    return Error(Code::kInvalid,
+                 "epoch " + std::to_string(epoch_.value) + " is still being filled");
+  }
+  settle_done();
+  if (failed_ || !log_.queue().failure().ok()) PD_TRY(recover_from_failure());
+  if (catalog_.epochs.size() + pending_.size() >= kEpochsMax) {
+    return Error(Code::kLimit, setup_.device->name() + " holds " + std::to_string(kEpochsMax) +
+                                   " epochs, which is the limit")
+        .with_remedy("keep fewer epochs");
+  }
+  PD_TRY(prepare());
+  if (!parent) {
+    const Epoch durable = catalog_.epochs.empty() ? Epoch() : catalog_.epochs.back().info.epoch;
+    parent = pending_.empty() ? durable : pending_.back()->record.info.epoch;
+  }
+  from_empty_ = contents == Contents::kEmpty || parent->value == 0;
+  if (!from_empty_) PD_TRY(load_state(*parent));
+  mark_ = PD_TRY(log_.mark());
+  bytes_at_begin_ = log_.appended_bytes();
+  forget_filling();
+  epoch_ = next_epoch_;
+  parent_ = *parent;
+  *parent_out = parent_;
+  return epoch_;
+}
+
+void WriterCore::forget_filling() {
+  delta_ = {};
+  records_.assign(kMetadataHeadBytes, 0);
+  records_of_.clear();
+  records_changed_ = pages_changed_ = 0;
+  epoch_ = {};
+}
+
+void WriterCore::abandon() {
+  PD_ASSERT(filling());
+  forget_filling();
+  settle_all();  // before the queue is reset, which forgets whom a failure struck
+  failed_ = failed_ || !log_.queue().failure().ok();
+  // Only a name can fail to be removed here; what is left then is dead space.
+  const Status status = log_.rewind(mark_);
+  (void)status;
+}
+
+// --- the end
+
+Status WriterCore::close() {
+  settle_all();
+  if (!ready_ || failed_) return Ok{};
+  PD_TRY(log_.queue_sync());
+  if (!log_.has_segment()) return Ok{};
+  PD_TRY(log_.queue_anchor(catalog_place_, LogWriter::End::kClean));
+  PD_TRY(log_.queue_sync());
+  ready_ = false;
+  return log_.queue().wait(log_.queue().now());
+}
+
+}  // namespace perdure::store

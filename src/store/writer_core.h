@@ -1,0 +1,126 @@
+// WriterCore: the writing half of a store. It owns the log's end, the state of the newest epoch in
+// memory, and the epoch that is being filled (at most one). Submitted epochs are settled in order;
+// one failure fails all that follow it. Used by one thread; it lives as long as the Store, an
+// EpochWriter or a PendingEpoch needs it.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "store/catalog.h"
+#include "store/epoch_writer.h"
+#include "store/log_writer.h"
+#include "store/recovery.h"
+
+namespace perdure::store {
+
+// A submitted epoch.
+struct PendingCommit {
+  EpochRecord record;
+  IoQueue::Ticket ticket = 0;
+  bool settled = false;
+  std::optional<Error> error;  // once settled
+};
+
+class WriterCore {
+ public:
+  struct Setup {
+    std::shared_ptr<Device> device;
+    std::unique_ptr<DeviceLock> lock;
+    const Clock* clock = nullptr;
+    Compress compress = Compress::kNo;
+    Recovered found;
+  };
+  static Result<std::shared_ptr<WriterCore>> create(Setup setup);
+  ~WriterCore();
+
+  // --- one epoch: begin, put, and submit or abandon
+  Result<Epoch> begin(std::optional<Epoch> parent, Contents contents, Epoch* parent_out);
+  Status put_record(ObjectId object, uint32_t kind, Bytes record);
+  Status erase_object(ObjectId object);
+  Status put_pages(ObjectId memory, uint64_t first_page, Bytes data);
+  Status erase_pages(ObjectId memory, uint64_t first_page, uint64_t count);
+  Status share_pages(ObjectId memory, uint64_t first_page, uint64_t count, ObjectId source,
+                     uint64_t source_first_page);
+  Result<MutableBytes> page_buffer();
+  Result<std::shared_ptr<PendingCommit>> submit(CommitInfo info);
+  void abandon();
+
+  // Lets the writing thread go on with what was submitted.
+  void run_behind() { log_.queue().run_behind(); }
+  Result<EpochInfo> wait(const std::shared_ptr<PendingCommit>& pending);
+  bool done(const PendingCommit& pending) const;
+
+  // --- the whole
+  // Settles what is done, or everything.
+  void settle_done();
+  void settle_all();
+  bool filling() const { return epoch_.value != 0; }
+  const Catalog& catalog() const { return catalog_; }
+  // Replaces the catalog (by one that keeps less, or has its epochs elsewhere) and makes it
+  // durable.
+  Status write_catalog(Catalog catalog);
+  LogWriter& log() { return log_; }
+  const std::shared_ptr<SegmentSet>& files() const { return files_; }
+  // Makes the log ready to be appended to; done by begin().
+  Status prepare();
+  // Ends cleanly: the next engine goes on in this segment.
+  Status close();
+
+ private:
+  explicit WriterCore(Setup setup);
+
+  Status recover_from_failure();
+  Status load_state(Epoch parent);
+  void forget_filling();
+
+  Status store_run(ObjectDelta& change, uint64_t first_page, Bytes pages);
+  void erase_range(ObjectDelta& change, uint64_t first_page, uint64_t count);
+  PageMap pages_now(ObjectId memory, uint64_t first_page, uint64_t count) const;
+
+  // submit()'s steps
+  Status seal_records();
+  Result<std::vector<FramePlace>> append_index(const EpochRecord& record,
+                                               std::vector<uint8_t>* last);
+  Status sync_if_large(Commit& commit);
+  void place_records(FramePlace frame);
+  void write_catalog_if_due();
+  EpochRecord next_record(const CommitInfo& info) const;
+  std::shared_ptr<PendingCommit> submitted(EpochRecord record, FramePlace place);
+  void settle_front();
+
+  Setup setup_;
+  std::shared_ptr<SegmentSet> files_;
+  LogWriter log_;
+  Catalog catalog_;  // durable epochs
+  FramePlace catalog_place_;
+  std::deque<std::shared_ptr<PendingCommit>> pending_;
+  uint64_t commits_since_catalog_ = 0;
+  uint64_t catalog_at_bytes_ = 0;  // log_.appended_bytes() when the last catalog was written
+  uint64_t catalog_bytes_ = 0;
+  bool ready_ = false;   // prepare() was done
+  bool failed_ = false;  // a submitted epoch was lost since the last begin()
+  Epoch next_epoch_{1};
+
+  // The state of tip_, if it is loaded: what the next epoch's index is relative to.
+  EpochState state_;
+  std::optional<EpochRecord> tip_;
+
+  // The epoch that is being filled.
+  Epoch epoch_;
+  Epoch parent_;
+  bool from_empty_ = false;
+  LogWriter::Mark mark_;
+  uint64_t bytes_at_begin_ = 0;
+  Delta delta_;
+  std::vector<uint8_t> records_;  // not yet in a frame; begins with room for the frame's head
+  std::vector<ObjectId> records_of_;
+  uint64_t records_changed_ = 0;
+  uint64_t pages_changed_ = 0;
+};
+
+}  // namespace perdure::store
