@@ -90,15 +90,15 @@ class Workspace:
     def pids(self):
         """Processes that this test started, directly or not: marked, adopted, or below one of those."""
         wanted = f"PERDURE_TEST_MARK={self.mark}".encode()
-        parents, found = {}, set()
+        parents, found = {}, {pid for pid in self.adopted if alive(pid)}
         for entry in os.listdir("/proc"):
             if not entry.isdigit() or int(entry) == os.getpid():
                 continue
             try:
                 with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
                     parents[int(entry)] = int(file.read().rpartition(")")[2].split()[1])
-                with open(f"/proc/{entry}/environ", "rb") as file:
-                    if wanted in file.read().split(b"\0") or int(entry) in self.adopted:
+                with open(f"/proc/{entry}/environ", "rb") as file, open(f"/proc/{entry}/cmdline", "rb") as command:
+                    if wanted in file.read().split(b"\0") or self.mark.encode() in command.read():
                         found.add(int(entry))
             except OSError:
                 continue
@@ -169,10 +169,10 @@ class Perdure:
                          **environment)
 
     def attach(self, pid, name=None):
-        return self.call("attach", pid, "--name", name or self.workspace.group, *self.store_option())
+        return self.call("attach", "-d", pid, "--name", name or self.workspace.group, *self.store_option())
 
     def takeover(self, name=None):
-        return self.call("attach", name or self.workspace.group, *self.store_option())
+        return self.call("attach", "-d", name or self.workspace.group, *self.store_option())
 
     def detach(self, name=None):
         return self.call("detach", name or self.workspace.group, *self.store_option())

@@ -13,9 +13,8 @@ import time
 from harness import Failure, Perdure, Skip, Workspace, alive, await_true, run_test
 
 TRACKERS = {  # what must be disabled for the next best way of finding changed pages to be used
-    "tracker_soft_dirty": "pagemap_scan",
-    "tracker_uffd_wp": "pagemap_scan,soft_dirty",
-    "tracker_full": "pagemap_scan,soft_dirty,uffd_wp",
+    "tracker_soft_dirty": "pagemap_scan,wp_async",
+    "tracker_full": "pagemap_scan,wp_async,soft_dirty",
 }
 MODES = ["native", "save_and_continue", "save_kill_restore", "incremental", "restore_older", "attach", "attach_isolate",
          "detach", "takeover", "engine_lost", *TRACKERS]
