@@ -80,11 +80,11 @@ Result<control::StatusReply> Client::status(std::chrono::milliseconds time) {
   return answer.response.status();
 }
 
-Result<engine::CheckpointReport> Client::checkpoint(const engine::CheckpointOptions& options,
-                                                    bool durable) {
+Result<engine::CheckpointReport> Client::checkpoint(const Checkpoint& what) {
   control::Request request;
-  request.mutable_checkpoint()->set_files_volatile(options.files == engine::FilePolicy::kVolatile);
-  request.mutable_checkpoint()->set_durable(durable);
+  request.mutable_checkpoint()->set_files_volatile(what.files == engine::FilePolicy::kVolatile);
+  request.mutable_checkpoint()->set_durable(what.durable);
+  request.mutable_checkpoint()->set_keep(what.keep);
   Answer answer = PD_TRY(call(request, kNoLimit));
   if (!answer.response.has_checkpoint()) return unexpected();
   return read_report(answer.response.checkpoint());

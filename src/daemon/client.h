@@ -34,8 +34,12 @@ class Client {
   }
 
   Result<control::StatusReply> status(std::chrono::milliseconds time = kStatusTime);
-  Result<engine::CheckpointReport> checkpoint(const engine::CheckpointOptions& options,
-                                              bool durable);
+  struct Checkpoint {
+    engine::FilePolicy files = engine::FilePolicy::kUnchanged;
+    bool durable = true;
+    uint64_t keep = 0;  // 0: all
+  };
+  Result<engine::CheckpointReport> checkpoint(const Checkpoint& what);
   // Returns once the group has ended.
   Result<control::Ended> kill();
   Status detach();

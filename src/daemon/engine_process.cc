@@ -80,7 +80,7 @@ Status give_up_caller(const LaunchOptions& options) {
 
 int serve(const LaunchOptions& options, EngineTask& task, Begun begun, Fd starter, Log& log) {
   SystemClock clock;
-  int terminal = options.foreground ? begun.group->terminal_fd() : -1;
+  int terminal = options.show_terminal ? begun.group->terminal_fd() : -1;
   say(starter, begun.started, terminal);
   Server server(*begun.group, std::move(begun.listener), options.place.store, clock, log);
   if (options.foreground && kernel::set_nonblocking(starter).ok()) {

@@ -35,8 +35,8 @@ class EngineTask {
 
 struct LaunchOptions {
   GroupPlace place;
-  bool foreground =
-      false;  // the command waits for the group's end and shows its terminal, if it has one
+  bool foreground = false;     // the command waits for the group's end
+  bool show_terminal = false;  // and shows the group's terminal, if it has one
   char** arguments = nullptr;  // main()'s, for the process title; none in tests
   std::vector<int>
       inherited;  // descriptors of the command that the group, but not the engine, may keep

@@ -17,6 +17,8 @@ class GroupControl {
  public:
   virtual ~GroupControl() = default;
   virtual Result<engine::CheckpointReport> checkpoint(const engine::CheckpointOptions& options) = 0;
+  // Drops all epochs but the newest ones and gives their space back.
+  virtual Status keep_newest(uint64_t epochs) = 0;
   // SIGKILL to every process; the group has ended when end_fd() is readable.
   virtual Status kill() = 0;
   virtual Status detach() = 0;

@@ -203,6 +203,11 @@ void Server::checkpoint(Connection& connection, const control::CheckpointRequest
   log_.info(fmt::format("epoch {}: stopped {} us, {} us in all, {} pages, {} bytes written",
                         report->epoch.value, report->stop_us, report->total_us, report->pages,
                         report->bytes_written));
+  if (request.keep() > 0) {
+    // The epoch is safe whatever comes of this.
+    Status kept = group_.keep_newest(request.keep());
+    if (!kept.ok()) log_.warn("older epochs could not be dropped: " + kept.error().to_string());
+  }
   control::Response response;
   write_report(*report, *response.mutable_checkpoint());
   connection.send(response);

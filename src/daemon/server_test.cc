@@ -95,19 +95,20 @@ TEST_F(ServerTest, StatusNamesProcessesAndEngine) {
 TEST_F(ServerTest, CheckpointReportsAndFailsByName) {
   ASSERT_TRUE(start().ok());
   Client client = connect();
-  auto report = client.checkpoint({}, true);
+  auto report = client.checkpoint({});
   ASSERT_TRUE(report.ok());
   EXPECT_EQ(report->epoch, Epoch(1));
-  auto refused = client.checkpoint({.files = engine::FilePolicy::kVolatile}, true);
+  auto refused = client.checkpoint({.files = engine::FilePolicy::kVolatile});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code(), Code::kUnsupported);
   EXPECT_EQ(refused.error().remedy(), "close it");
-  EXPECT_EQ(client.checkpoint({}, false)->epoch, Epoch(2));
+  EXPECT_EQ(client.checkpoint({.durable = false, .keep = 3})->epoch, Epoch(2));
 }
 
 TEST_F(ServerTest, TheEndReachesWhoWaits) {
   task_.command = {"sh", "-c", "read line; exit 7"};
   options_.foreground = true;
+  options_.show_terminal = true;
   task_.terminal = TestTerminal::kNew;
   auto started = start();
   ASSERT_TRUE(started.ok());

@@ -22,6 +22,10 @@ class TestGroup final : public GroupControl {
   ~TestGroup() override;
 
   Result<engine::CheckpointReport> checkpoint(const engine::CheckpointOptions& options) override;
+  Status keep_newest(uint64_t newest) override {
+    kept = newest;
+    return Ok{};
+  }
   Status kill() override;
   Status detach() override;
   const std::string& name() const override { return name_; }
@@ -32,6 +36,7 @@ class TestGroup final : public GroupControl {
   pid_t root_pid() const override { return pid_; }
 
   uint64_t epochs = 0;
+  uint64_t kept = 0;
   bool detached = false;
 
  private:

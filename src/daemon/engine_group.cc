@@ -1,0 +1,36 @@
+#include "daemon/engine_group.h"
+
+namespace perdure::daemon {
+namespace {
+
+class EngineGroup final : public GroupControl {
+ public:
+  explicit EngineGroup(std::unique_ptr<engine::Group> group) : group_(std::move(group)) {}
+
+  Result<engine::CheckpointReport> checkpoint(const engine::CheckpointOptions& options) override {
+    return group_->checkpoint(options);
+  }
+  Status keep_newest(uint64_t epochs) override {
+    PD_TRY(group_->store().retain({.newest = epochs, .rules = {}}));
+    return Ok{};
+  }
+  Status kill() override { return group_->kill(); }
+  Status detach() override { return group_->detach(); }
+  const std::string& name() const override { return group_->name(); }
+  int end_fd() const override { return group_->end_fd(); }
+  std::optional<int> wait_status() override { return group_->wait_status(); }
+  int terminal_fd() const override { return group_->terminal_fd(); }
+  std::vector<pid_t> processes() const override { return group_->processes(); }
+  pid_t root_pid() const override { return group_->root_pid(); }
+
+ private:
+  std::unique_ptr<engine::Group> group_;
+};
+
+}  // namespace
+
+std::unique_ptr<GroupControl> control_of(std::unique_ptr<engine::Group> group) {
+  return std::make_unique<EngineGroup>(std::move(group));
+}
+
+}  // namespace perdure::daemon
