@@ -12,16 +12,20 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
-
-#include "kernel/proc/read.h"
 
 namespace perdure::restore {
 namespace {
 
-// What passes over the channel: first the body's outcome (code, then message and remedy, each with its NUL), then, from
-// the engine, the numbers for release().
-constexpr size_t kMessageMax = 8192;
+// What passes over the channel: the body's outcome (head, then its answer or message, then the remedy), and then, from
+// the engine, the message of release().
+constexpr uint32_t kSuccess = ~0u;
+constexpr uint32_t kOutcomeBytesMax = 64u << 20;
+
+struct Outcome {
+  uint32_t code;
+  uint32_t text_size;
+  uint32_t remedy_size;
+};
 
 struct ReleaseMessage {
   pid_t main_pid;
@@ -47,35 +51,53 @@ Status set_up_namespaces(const InitOptions& options) {
   return {};
 }
 
-void send_outcome(int channel, const Status& outcome) {
-  std::string text;
-  if (outcome.ok()) {
-    text.push_back('\0');
-  } else {
-    text.push_back(static_cast<char>(static_cast<int>(outcome.error().code()) + 1));
-    text += outcome.error().message().substr(0, 4000);
-    text.push_back('\0');
-    text += outcome.error().remedy().substr(0, 2000);
+Status send_all(int channel, const void* bytes, size_t size) {
+  const char* at = static_cast<const char*>(bytes);
+  while (size > 0) {
+    const ssize_t sent = send(channel, at, size, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) return Error::system(errno, "send", "to the engine");
+    at += sent;
+    size -= static_cast<size_t>(sent);
   }
-  text.push_back('\0');
-  (void)send(channel, text.data(), text.size(), MSG_NOSIGNAL);
+  return {};
 }
 
-Status receive_outcome(int channel) {
-  char text[kMessageMax];
-  ssize_t size;
-  do {
-    size = recv(channel, text, sizeof(text) - 1, 0);
-  } while (size < 0 && errno == EINTR);
-  if (size <= 0) return Error(Code::kInternal, "the group's init ended before it was ready");
-  text[size] = '\0';
-  if (text[0] == '\0') return {};
-  Code code = static_cast<Code>(text[0] - 1);
-  std::string message(text + 1);
-  size_t remedy_at = 1 + message.size() + 1;
-  Error error(code, std::move(message));
-  if (remedy_at < static_cast<size_t>(size)) error = std::move(error).with_remedy(text + remedy_at);
-  return error;
+// False at the end of the stream.
+bool receive_all(int channel, void* bytes, size_t size) {
+  char* at = static_cast<char*>(bytes);
+  while (size > 0) {
+    const ssize_t got = recv(channel, at, size, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    at += got;
+    size -= static_cast<size_t>(got);
+  }
+  return true;
+}
+
+void send_outcome(int channel, const Result<std::string>& outcome) {
+  std::string text = outcome.ok() ? outcome.value() : outcome.error().message();
+  const std::string remedy = outcome.ok() ? "" : outcome.error().remedy();
+  Outcome head{outcome.ok() ? kSuccess : static_cast<uint32_t>(outcome.error().code()),
+               static_cast<uint32_t>(text.size()), static_cast<uint32_t>(remedy.size())};
+  if (send_all(channel, &head, sizeof(head)).ok() && send_all(channel, text.data(), text.size()).ok()) {
+    (void)send_all(channel, remedy.data(), remedy.size());
+  }
+}
+
+Result<std::string> receive_outcome(int channel) {
+  Outcome head{};
+  const Error early(Code::kInternal, "the group's init ended before it was ready");
+  if (!receive_all(channel, &head, sizeof(head))) return early;
+  PD_ASSERT(head.text_size <= kOutcomeBytesMax && head.remedy_size <= kOutcomeBytesMax);
+  std::string text(head.text_size, '\0');
+  std::string remedy(head.remedy_size, '\0');
+  if (!receive_all(channel, text.data(), text.size()) || !receive_all(channel, remedy.data(), remedy.size())) {
+    return early;
+  }
+  if (head.code == kSuccess) return text;
+  return Error(static_cast<Code>(head.code), std::move(text)).with_remedy(std::move(remedy));
 }
 
 void close_all_but(std::vector<int> keep) {
@@ -110,21 +132,19 @@ void block_all_signals() {
   (void)sigprocmask(SIG_SETMASK, &all, nullptr);
 }
 
+Result<std::string> run_body(const InitOptions& options, const Init::Body& body) {
+  if (options.namespaces == Namespaces::kOwn) PD_TRY(set_up_namespaces(options));
+  return body();
+}
+
 int run_init(const InitOptions& options, const Init::Body& body, int channel) {
   die_with_engine();
   block_all_signals();
-  Status outcome = {};
-  if (options.namespaces == Namespaces::kOwn) outcome = set_up_namespaces(options);
-  if (outcome.ok()) outcome = body();
-  bool ok = outcome.ok();
+  Result<std::string> outcome = run_body(options, body);
   send_outcome(channel, outcome);
-  if (!ok) return 1;
+  if (!outcome.ok()) return 1;
   ReleaseMessage release{};
-  ssize_t size;
-  do {
-    size = recv(channel, &release, sizeof(release), 0);
-  } while (size < 0 && errno == EINTR);
-  if (size != static_cast<ssize_t>(sizeof(release))) return 1;
+  if (!receive_all(channel, &release, sizeof(release))) return 1;
   if (options.namespaces == Namespaces::kShared) return 0;
   (void)prctl(PR_SET_PDEATHSIG, 0);
   (void)prctl(PR_SET_NAME, "perdure-init");
@@ -137,7 +157,7 @@ int run_init(const InitOptions& options, const Init::Body& body, int channel) {
 
 Result<Init> Init::start(const InitOptions& options, const Body& body) {
   int channel[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0) return Error::system(errno, "socketpair");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0) return Error::system(errno, "socketpair");
   Fd ours = Fd::adopt(channel[0]);
   Fd theirs = Fd::adopt(channel[1]);
   kernel::SpawnOptions spawn;
@@ -148,22 +168,20 @@ Result<Init> Init::start(const InitOptions& options, const Body& body) {
                                             return run_init(options, body, theirs.get());
                                           }));
   theirs.reset();
-  Status ready = receive_outcome(ours.get());
+  Result<std::string> ready = receive_outcome(ours.get());
   if (!ready.ok()) {
     (void)kill(process.pid, SIGKILL);
     (void)waitpid(process.pid, nullptr, __WALL);
     return std::move(ready).error();
   }
-  return Init(std::move(process), std::move(ours));
+  return Init(std::move(process), std::move(ours), std::move(ready).value());
 }
 
 Status Init::release(pid_t main_pid, const std::vector<int>& keep) {
   PD_ASSERT(keep.size() <= 16);
   ReleaseMessage message{main_pid, static_cast<uint32_t>(keep.size()), {}};
   std::copy(keep.begin(), keep.end(), message.keep);
-  if (send(channel_.get(), &message, sizeof(message), MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof(message))) {
-    return Error::system(errno, "release", "the group's init");
-  }
+  PD_TRY_WITHIN("release the group's init", send_all(channel_.get(), &message, sizeof(message)));
   channel_.reset();
   return {};
 }

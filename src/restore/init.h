@@ -30,14 +30,16 @@ struct InitOptions {
 
 class Init {
  public:
-  // Clones the init and waits until `body` has run in it, inside the namespaces. An error of body is returned here, and
-  // the init has ended. While the Init is not yet released, it and all it made die with the engine.
-  using Body = std::function<Status()>;
+  // Clones the init and waits until `body` has run in it, inside the namespaces. What body returned is in answer(); an
+  // error of body is returned here, and the init has ended. While the Init is not yet released, it and all it made die
+  // with the engine.
+  using Body = std::function<Result<std::string>()>;
   static Result<Init> start(const InitOptions& options, const Body& body);
 
   Init(Init&&) = default;
   Init& operator=(Init&&) = default;
 
+  const std::string& answer() const { return answer_; }
   pid_t pid() const { return process_.pid; }
   const Fd& pidfd() const { return process_.pidfd; }
   Fd take_pidfd() { return std::move(process_.pidfd); }
@@ -46,9 +48,11 @@ class Init {
   Status release(pid_t main_pid, const std::vector<int>& keep);
 
  private:
-  Init(kernel::Spawned process, Fd channel) : process_(std::move(process)), channel_(std::move(channel)) {}
+  Init(kernel::Spawned process, Fd channel, std::string answer)
+      : process_(std::move(process)), channel_(std::move(channel)), answer_(std::move(answer)) {}
   kernel::Spawned process_;
   Fd channel_;
+  std::string answer_;
 };
 
 }  // namespace perdure::restore

@@ -1,0 +1,426 @@
+// One checkpoint. The window begins with the first interrupt and ends with resume(); before it, pages are copied while
+// the group runs; after it, records are encoded and everything is made durable.
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <asm/termbits.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/checksum.h"
+#include "base/limits.h"
+#include "capture/files.h"
+#include "capture/refusals.h"
+#include "capture/sysv_shm.h"
+#include "engine/fault.h"
+#include "engine/state.h"
+#include "engine/timing.h"
+#include "kernel/proc/maps.h"
+#include "kernel/proc/read.h"
+#include "kernel/proc/status.h"
+#include "memory/frames.h"
+
+namespace perdure::engine {
+namespace {
+
+using capture::CollectedProcess;
+using capture::Frozen;
+using capture::StoppedProcess;
+
+// Below this much resident memory the copy itself is cheaper than a second stop to prepare pre-copy passes.
+constexpr uint64_t kSurveyBytesMin = 16u << 20;
+// A pass is worth while as long as it copies clearly less than the one before.
+constexpr int kPrecopyPassesMax = 4;
+constexpr uint64_t kPrecopyEnoughPages = 512;
+
+class Checkpoint {
+ public:
+  Checkpoint(GroupState* state, const CheckpointOptions& options) : state_(*state), options_(options) {}
+
+  Result<CheckpointReport> run() {
+    Result<CheckpointReport> report = attempt();
+    // Pages that were scanned but not stored would be missed by the next epoch.
+    if (!report.ok()) state_.forget_epoch();
+    return report;
+  }
+
+ private:
+  Result<CheckpointReport> attempt() {
+    const uint64_t begin_ns = state_.clock.monotonic_ns();
+    if (needs_survey()) PD_TRY(survey());
+    writer_ = PD_TRY(state_.store->begin_epoch(beginning()));
+    PD_TRY(fault_point("begin"));
+    PD_TRY(precopy());
+    timing_.mark("precopy");
+    {
+      Frozen frozen = PD_TRY(capture::freeze(state_.scope, &state_.task_clock, state_.clock));
+      timing_.restart(frozen.stopped_at_ns());
+      timing_.mark("stop");
+      PD_TRY(fault_point("stop"));
+      PD_TRY(capture_all(&frozen));
+      PD_TRY(fault_point("captured"));
+    }
+    timing_.mark("resume");
+    report_.stop_us = timing_.since_restart_us();
+    PD_TRY(put_records());
+    PD_TRY(fault_point("records"));
+    store::EpochInfo info = PD_TRY(writer_->commit({captured_realtime_ns_, note()}));
+    settle_success(info);
+    report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
+    report_.timing_json = timing_.json();
+    return report_;
+  }
+
+  store::Store::Begin beginning() const {
+    store::Store::Begin begin;
+    if (state_.parent.value != 0) begin.parent = state_.parent;
+    begin.contents = state_.full_next ? store::Contents::kEmpty : store::Contents::kInherit;
+    return begin;
+  }
+
+  // A first epoch of a large group: stop once without copying, so that what cannot be saved is refused before anything is
+  // written, and write protection is there for the passes that copy while the group runs.
+  bool needs_survey() const {
+    if (!state_.full_next) return false;
+    Result<std::vector<pid_t>> pids = capture::list_processes(state_.scope);
+    if (!pids.ok()) return false;
+    uint64_t bytes = 0;
+    for (pid_t pid : *pids) {
+      Result<kernel::proc::TaskStatus> status = kernel::proc::read_status(pid);
+      if (status.ok()) bytes += status->rss_bytes;
+    }
+    return bytes >= kSurveyBytesMin;
+  }
+
+  Status survey() {
+    Frozen frozen = PD_TRY(capture::freeze(state_.scope, &state_.task_clock, state_.clock));
+    timing_.restart(frozen.stopped_at_ns());
+    PD_TRY(collect_all(&frozen));
+    frozen.resume();
+    timing_.mark("survey");
+    collected_.clear();
+    objects_.clear();
+    graph_ = object::Graph();
+    files_ = capture::FileCapture();
+    return {};
+  }
+
+  Status precopy() {
+    for (int pass = 0; pass < kPrecopyPassesMax; ++pass) {
+      uint64_t copied = 0;
+      for (auto& [pid, member] : state_.members) {
+        if (member.tracker == nullptr || member.areas.empty()) continue;
+        Result<uint64_t> pages = precopy_member(&member);
+        if (pages.ok()) {
+          copied += *pages;
+        } else if (pages.error().code() != Code::kGone) {
+          return std::move(pages).error();
+        }
+      }
+      if (copied <= kPrecopyEnoughPages) return {};
+    }
+    return {};
+  }
+
+  Result<uint64_t> precopy_member(Member* member) {
+    memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kPrecopy));
+    memory::PageSet unread = PD_TRY(copy_pages(*member, scan));
+    member->tracker->give_back(unread);
+    return scan.data.pages();
+  }
+
+  Result<memory::PageSet> copy_pages(const Member& member, const memory::Scan& scan) {
+    for (const memory::PageRun& run : scan.absent.runs()) {
+      PD_TRY(writer_->erase_pages(member.space, run.first, run.count));
+    }
+    return state_.copier.copy(member.memo.pid, scan.data, [&](uint64_t first_page, Bytes bytes) {
+      report_.pages += bytes.size() >> kPageShift;
+      return writer_->put_pages(member.space, first_page, bytes);
+    });
+  }
+
+  Status capture_all(Frozen* frozen) {
+    captured_realtime_ns_ = state_.clock.realtime_ns();
+    captured_monotonic_ns_ = state_.clock.monotonic_ns();
+    PD_TRY(collect_all(frozen));
+    PD_TRY(fault_point("collected"));
+    for (size_t i = 0; i < collected_.size(); ++i) {
+      if (collected_[i].space.value != 0) PD_TRY(cut_memory(collected_[i]));
+      PD_TRY(fault_point("memory"));
+    }
+    timing_.mark("memory");
+    PD_TRY(cut_shared_memory());
+    timing_.mark("shared");
+    fill_group();
+    return {};
+  }
+
+  // Records of every process, of their files, and of what those refer to.
+  Status collect_all(Frozen* frozen) {
+    PD_ASSERT(!frozen->processes().empty());
+    const pid_t first = frozen->processes().front().pid;
+    const kernel::proc::Namespaces namespaces = PD_TRY(kernel::proc::read_namespaces(first));
+    state_.mapped_files.reset();
+    capture::CollectContext context{graph_,        state_.ids,  state_.pids, state_.waits,
+                                    state_.mapped_files, objects_, namespaces,  static_cast<pid_t>(getpid()),
+                                    frozen->stopped_at_ns()};
+    std::vector<capture::Member> members;
+    std::vector<Fd> pidfds;
+    for (StoppedProcess& process : frozen->processes()) {
+      PD_TRY(collect_one(&process, &context));
+      report_.threads += process.threads.size();
+      if (process.zombie) continue;
+      pidfds.push_back(Fd::adopt(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0))));
+      const object::Process& record = graph_.processes.at(collected_.back().id);
+      members.push_back({process.pid, record.pid(), pidfds.back().get(), record.comm()});
+      PD_TRY(fault_point("process"));
+    }
+    PD_TRY(check_apart());
+    timing_.mark("processes");
+    PD_TRY(collect_files(members));
+    timing_.mark("files");
+    return capture::capture_sysv_segments(first, objects_, &graph_.group);
+  }
+
+  Status collect_one(StoppedProcess* process, capture::CollectContext* context) {
+    Member& member = member_for(*process);
+    if (!process->zombie) {
+      PD_TRY(capture::enter_process(process, parent_area(process->pid), &member.memo));
+      PD_TRY(fault_point("enter"));
+      PD_TRY(track(process, &member));
+    }
+    CollectedProcess collected = PD_TRY(capture::collect_process(process, &member.memo, context));
+    member.space = collected.space;
+    member.areas = collected.areas;
+    collected_.push_back(std::move(collected));
+    return {};
+  }
+
+  Member& member_for(const StoppedProcess& process) {
+    Member& member = state_.members[process.pid];
+    if (member.memo.start_ticks != process.start_ticks) {  // a new process under an old number, or a new one
+      member = Member();
+      member.memo.pid = process.pid;
+      member.memo.start_ticks = process.start_ticks;
+      state_.pids.forget(process.pid);
+      state_.waits.forget(process.pid);
+    }
+    return member;
+  }
+
+  kernel::BatchArea parent_area(pid_t pid) const {
+    Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid);
+    auto parent = stat.ok() ? state_.members.find(stat->ppid) : state_.members.end();
+    return parent == state_.members.end() ? kernel::BatchArea::at(RemoteAddr()) : parent->second.memo.area;
+  }
+
+  Status track(StoppedProcess* process, Member* member) {
+    if (member->tracker != nullptr && member->memo.tracked) return {};
+    memory::TrackerKind kind = memory::best_tracker(state_.tracker_features);
+    Fd uffd;
+    if (kind == memory::TrackerKind::kPagemapScan) {
+      uffd = PD_TRY(capture::take_userfaultfd(process, member->memo));
+      if (!uffd.valid()) kind = memory::TrackerKind::kFull;
+    }
+    member->tracker =
+        PD_TRY(memory::Tracker::create(kind, process->pid, std::move(uffd), state_.tracker_features));
+    member->memo.tracked = true;
+    fresh_.insert(process->pid);
+    return {};
+  }
+
+  Status check_apart() const {
+    std::vector<const capture::ProcessView*> views;
+    for (const CollectedProcess& collected : collected_) {
+      if (collected.space.value != 0) views.push_back(&collected.view);
+    }
+    return capture::check_processes_apart(views);
+  }
+
+  Status collect_files(const std::vector<capture::Member>& members) {
+    capture::FileOptions options;
+    options.terminal = state_.terminal_device;
+    options.checksums = &state_.checksums;
+    options.checksum_files = options_.files == FilePolicy::kUnchanged;
+    files_ = PD_TRY(capture::capture_files(members, state_.ids, objects_, options));
+    size_t next = 0;
+    for (const CollectedProcess& collected : collected_) {
+      if (collected.space.value == 0) continue;
+      object::Process& record = graph_.processes.at(collected.id);
+      for (object::FdEntry& entry : files_.processes[next].fds) *record.add_fds() = std::move(entry);
+      for (object::FileLock& lock : files_.processes[next].locks) *record.add_locks() = std::move(lock);
+      ++next;
+    }
+    graph_.open_files.merge(files_.files);
+    for (const auto& [id, file] : state_.mapped_files.records()) graph_.open_files.emplace(id, file);
+    graph_.pipes = std::move(files_.pipes);
+    graph_.ptys = std::move(files_.ptys);
+    return {};
+  }
+
+  // The window's share of the pages. A process met for the first time shares pages with its parent as fork left them.
+  Status cut_memory(const CollectedProcess& collected) {
+    Member& member = state_.members.at(collected.view.pid);
+    memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
+    capture::set_guard_pages(scan.guard, graph_.address_spaces.at(collected.space));
+    if (fresh_.contains(collected.view.pid)) PD_TRY(share_with_parent(collected, &scan));
+    memory::PageSet unread = PD_TRY(copy_pages(member, scan));
+    if (unread.empty()) return {};
+    return Error(Code::kIo, collected.view.name() + ": " + std::to_string(unread.pages()) +
+                                " pages cannot be read, the first at page " +
+                                std::to_string(unread.runs().front().first));
+  }
+
+  Status share_with_parent(const CollectedProcess& collected, memory::Scan* scan) {
+    auto parent = state_.members.find(collected.view.stat.ppid);
+    if (parent == state_.members.end() || parent->second.space.value == 0) return {};
+    Result<memory::PageSet> same =
+        memory::same_frames(parent->second.memo.pid, collected.view.pid, scan->data);
+    if (!same.ok()) return {};  // without the privilege to see frames pages are stored once for each
+    for (const memory::PageRun& run : same->runs()) {
+      PD_TRY(writer_->share_pages(collected.space, run.first, run.count, parent->second.space, run.first));
+    }
+    scan->data = scan->data.without(*same);
+    return {};
+  }
+
+  Status cut_shared_memory() {
+    for (const auto& [id, entry] : objects_.entries()) {
+      const ObjectId object = id;
+      memory::PageSet absent = PD_TRY(state_.shared[object].scan(
+          entry.content.get(), entry.record.size(), [&](uint64_t first_page, Bytes bytes) {
+            report_.pages += bytes.size() >> kPageShift;
+            return writer_->put_pages(object, first_page, bytes);
+          }));
+      for (const memory::PageRun& run : absent.runs()) {
+        PD_TRY(writer_->erase_pages(object, run.first, run.count));
+      }
+      graph_.memory_objects[object] = entry.record;
+    }
+    objects_.clear();
+    return {};
+  }
+
+  void fill_group() {
+    object::Group& group = graph_.group;
+    group.set_name(state_.name);
+    group.set_instance_serial(state_.instance.serial());
+    for (const CollectedProcess& collected : collected_) group.add_processes(collected.id.value);
+    for (const auto& [id, object] : graph_.memory_objects) group.add_memory_objects(id.value);
+    for (const auto& [id, file] : graph_.open_files) group.add_open_files(id.value);
+    group.set_own_namespaces(state_.instance.own_namespaces());
+    group.set_captured_realtime_ns(captured_realtime_ns_);
+    fill_clocks(&group);
+    utsname names{};
+    if (uname(&names) == 0) group.set_kernel_release(names.release);
+    *group.mutable_command() = state_.instance.command();
+    fill_terminal(&group);
+  }
+
+  // The program's clocks are ours plus its time namespace's offsets.
+  void fill_clocks(object::Group* group) const {
+    int64_t monotonic = 0;
+    int64_t boottime = 0;
+    Result<std::string> text = kernel::proc::read_text(
+        kernel::proc::path_of(collected_.front().view.pid, "timens_offsets"));
+    if (text.ok()) {
+      for (std::string_view line : kernel::proc::lines_of(*text)) {
+        std::vector<std::string_view> words = kernel::proc::split(line, ' ');
+        if (words.size() != 3) continue;
+        const int64_t ns = kernel::proc::parse_signed(words[1]).value_or(0) * 1'000'000'000 +
+                           kernel::proc::parse_signed(words[2]).value_or(0);
+        (words[0] == "monotonic" ? monotonic : boottime) = ns;
+      }
+    }
+    timespec boot{};
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    const int64_t boot_ns = boot.tv_sec * 1'000'000'000 + boot.tv_nsec;
+    group->set_captured_monotonic_ns(static_cast<uint64_t>(static_cast<int64_t>(captured_monotonic_ns_) + monotonic));
+    group->set_captured_boottime_ns(static_cast<uint64_t>(boot_ns + boottime));
+  }
+
+  void fill_terminal(object::Group* group) {
+    if (!state_.terminal.valid()) return;
+    object::Terminal* terminal = group->mutable_terminal();
+    terminal->set_present(true);
+    termios2 settings{};
+    if (ioctl(state_.terminal.get(), TCGETS2, &settings) == 0) terminal->set_termios(&settings, sizeof(settings));
+    winsize size{};
+    if (ioctl(state_.terminal.get(), TIOCGWINSZ, &size) == 0) {
+      terminal->set_rows(size.ws_row);
+      terminal->set_columns(size.ws_col);
+    }
+    pid_t pid = 0;
+    if (ioctl(state_.terminal.get(), TIOCGSID, &pid) == 0) terminal->set_session(inner(pid));
+    if (ioctl(state_.terminal.get(), TIOCGPGRP, &pid) == 0) terminal->set_foreground(inner(pid));
+  }
+
+  pid_t inner(pid_t pid) {
+    Result<pid_t> number = pid > 0 ? state_.pids.inner(pid) : Result<pid_t>(0);
+    return number.ok() ? *number : 0;
+  }
+
+  Status put_records() {
+    std::map<ObjectId, StoredRecord> now;
+    PD_TRY(graph_.for_each_encoded([&](ObjectId id, object::Kind kind, Bytes bytes) -> Status {
+      StoredRecord record{static_cast<uint32_t>(kind), checksum(bytes)};
+      auto before = state_.stored.find(id);
+      const bool same = before != state_.stored.end() && before->second.kind == record.kind &&
+                        before->second.checksum == record.checksum;
+      now.emplace(id, record);
+      return same ? Status() : writer_->put_record(id, record.kind, bytes);
+    }));
+    for (const auto& [id, record] : state_.stored) {
+      if (!now.contains(id)) PD_TRY(writer_->erase_object(id));
+    }
+    now_ = std::move(now);
+    return {};
+  }
+
+  void settle_success(const store::EpochInfo& info) {
+    state_.stored = std::move(now_);
+    state_.full_next = false;
+    state_.parent = info.epoch;
+    state_.ids.forget_unused();
+    std::erase_if(state_.members, [this](const auto& item) {
+      return std::none_of(collected_.begin(), collected_.end(),
+                          [&](const CollectedProcess& c) { return c.view.pid == item.first; });
+    });
+    std::erase_if(state_.shared, [this](const auto& item) { return !graph_.memory_objects.contains(item.first); });
+    report_.epoch = info.epoch;
+    report_.bytes_written = info.bytes_written;
+    report_.processes = collected_.size();
+  }
+
+  std::string note() const {
+    return "{\"stop_us\":" + std::to_string(report_.stop_us) + ",\"processes\":" + std::to_string(collected_.size()) +
+           ",\"threads\":" + std::to_string(report_.threads) + ",\"pages\":" + std::to_string(report_.pages) +
+           ",\"timing\":" + timing_.json() + "}";
+  }
+
+  GroupState& state_;
+  CheckpointOptions options_;
+  CheckpointReport report_;
+  Timing timing_{state_.clock};
+  std::unique_ptr<store::EpochWriter> writer_;
+  object::Graph graph_;
+  capture::MemoryObjects objects_{state_.ids};
+  capture::FileCapture files_;
+  std::vector<CollectedProcess> collected_;
+  std::set<pid_t> fresh_;
+  std::map<ObjectId, StoredRecord> now_;
+  uint64_t captured_realtime_ns_ = 0;
+  uint64_t captured_monotonic_ns_ = 0;
+};
+
+}  // namespace
+
+Result<CheckpointReport> checkpoint(GroupState* state, const CheckpointOptions& options) {
+  return Checkpoint(state, options).run();
+}
+
+}  // namespace perdure::engine

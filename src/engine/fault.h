@@ -1,0 +1,13 @@
+// Fault points: a testing aid that is always compiled in. PERDURE_FAIL_STEP=N makes the N-th point of a checkpoint (from 0)
+// fail, so that a test can show that a failure at every step leaves the group as it was.
+#pragma once
+
+#include "base/result.h"
+
+namespace perdure::engine {
+
+// Counts one point; the count starts again with reset_fault_points().
+Status fault_point(const char* name);
+void reset_fault_points();
+
+}  // namespace perdure::engine

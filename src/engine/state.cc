@@ -1,0 +1,85 @@
+#include "engine/state.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "kernel/proc/read.h"
+#include "object/kind.h"
+
+namespace perdure::engine {
+namespace {
+
+constexpr const char* kInstanceFile = "/instance";
+constexpr size_t kInstanceBytesMax = 1u << 20;
+
+}  // namespace
+
+Result<std::unique_ptr<GroupState>> GroupState::create(std::string name, std::unique_ptr<store::Store> store) {
+  const char* disabled = std::getenv("PERDURE_DISABLE");
+  kernel::Features features = PD_TRY(kernel::Features::from_environment());
+  memory::TrackerFeatures tracking = memory::probe_tracker_features(disabled == nullptr ? "" : disabled);
+  memory::Copier copier = PD_TRY(memory::Copier::create());
+  auto state = std::make_unique<GroupState>(std::move(name), std::move(store), std::move(features), tracking,
+                                            std::move(copier));
+  state->instance.set_terminal_fd(-1);
+  return state;
+}
+
+// Ids only ever grow within a store, so that an object of one epoch is never taken for that of another.
+uint64_t GroupState::first_free_id(const store::Store& store) {
+  uint64_t next = object::kFirstFreeObjectId;
+  std::optional<store::EpochInfo> newest = store.newest();
+  if (!newest) return next;
+  Result<std::unique_ptr<store::EpochReader>> reader = store.read_epoch(newest->epoch);
+  if (!reader.ok()) return next;
+  for (const store::ObjectSummary& object : (*reader)->objects()) next = std::max(next, object.object.value + 1);
+  return next;
+}
+
+void GroupState::forget_epoch() {
+  for (auto& [pid, member] : members) {
+    member.tracker.reset();
+    member.memo.tracked = false;
+  }
+  shared.clear();
+  stored.clear();
+  full_next = true;
+}
+
+Result<std::string> read_boot_id() {
+  std::string text = PD_TRY(kernel::proc::read_text("/proc/sys/kernel/random/boot_id"));
+  return std::string(kernel::proc::trimmed(text));
+}
+
+Status save_instance(const GroupState& state) {
+  const std::string path = state.store->name() + kInstanceFile;
+  const std::string fresh = path + ".new";
+  std::string bytes;
+  PD_ASSERT(state.instance.SerializeToString(&bytes));
+  Fd file = Fd::adopt(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!file.valid()) return Error::system(errno, "open", fresh);
+  if (write(file.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
+    return Error::system(errno, "write", fresh);
+  }
+  if (rename(fresh.c_str(), path.c_str()) != 0) return Error::system(errno, "rename", fresh);
+  return {};
+}
+
+Result<object::Instance> load_instance(const std::string& directory) {
+  const std::string path = directory + kInstanceFile;
+  Fd file = Fd::adopt(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return Error::system(errno, "open", path);
+  std::string bytes(kInstanceBytesMax, '\0');
+  const ssize_t size = read(file.get(), bytes.data(), bytes.size());
+  if (size < 0) return Error::system(errno, "read", path);
+  object::Instance instance;
+  if (!instance.ParseFromArray(bytes.data(), static_cast<int>(size))) {
+    return Error(Code::kCorrupt, path + " does not describe an instance");
+  }
+  return instance;
+}
+
+}  // namespace perdure::engine

@@ -1,0 +1,104 @@
+// GroupState: everything the engine knows of its running group. Owned by Group; one thread.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "capture/collect.h"
+#include "capture/file_identity.h"
+#include "capture/freeze.h"
+#include "capture/wait_seen.h"
+#include "engine/options.h"
+#include "kernel/features.h"
+#include "kernel/pid_map.h"
+#include "memory/copy.h"
+#include "memory/shared.h"
+#include "memory/tracker.h"
+#include "object/id_table.h"
+#include "object/instance.pb.h"
+#include "store/store.h"
+
+namespace perdure::engine {
+
+// One live process of the group, from one epoch to the next.
+struct Member {
+  capture::ProcessMemo memo;
+  std::unique_ptr<memory::Tracker> tracker;
+  ObjectId space;                      // that the tracker belongs to
+  std::vector<memory::Area> areas;     // as of the last capture, for pre-copy
+};
+
+struct StoredRecord {
+  uint32_t kind = 0;
+  uint64_t checksum = 0;
+};
+
+class GroupState {
+ public:
+  GroupState(std::string group_name, std::unique_ptr<store::Store> opened, kernel::Features probed,
+             memory::TrackerFeatures tracking, memory::Copier reserved)
+      : name(std::move(group_name)),
+        store(std::move(opened)),
+        features(std::move(probed)),
+        tracker_features(tracking),
+        copier(std::move(reserved)),
+        ids(first_free_id(*store)),
+        mapped_files(ids, &checksums) {}
+
+  static Result<std::unique_ptr<GroupState>> create(std::string name, std::unique_ptr<store::Store> store);
+
+  // Forgets what makes the next epoch smaller than a full one: after a failure nothing of it can be trusted.
+  void forget_epoch();
+
+  std::string name;
+  std::unique_ptr<store::Store> store;
+  kernel::Features features;
+  memory::TrackerFeatures tracker_features;
+  memory::Copier copier;
+  SystemClock clock;
+
+  capture::Scope scope;
+  object::Instance instance;
+  Fd end;                              // pidfd of the init, or of the root
+  pid_t waited_pid = 0;                // our child whose end is the group's; 0: not our child
+  std::optional<int> wait_status;
+  Fd terminal;                         // pty master
+  std::optional<dev_t> terminal_device;
+  std::optional<RestoreReport> restored;
+  Epoch parent;                        // epoch that the next one follows; 0: the newest
+
+  object::IdTable ids;
+  kernel::PidMap pids;
+  capture::TaskClock task_clock;
+  capture::WaitBook waits;
+  capture::ChecksumCache checksums;
+  capture::MappedFiles mapped_files;
+  std::map<pid_t, Member> members;
+  std::map<ObjectId, memory::SharedTracker> shared;
+  std::map<ObjectId, StoredRecord> stored;   // records of the last epoch
+  bool full_next = true;
+
+ private:
+  static uint64_t first_free_id(const store::Store& store);
+};
+
+// The stages of the engine's story, one file each.
+Result<CheckpointReport> checkpoint(GroupState* state, const CheckpointOptions& options);
+Status detach(GroupState* state);
+Status kill_group(GroupState* state);
+
+// Writes the instance file into the store's folder.
+Status save_instance(const GroupState& state);
+Result<object::Instance> load_instance(const std::string& directory);
+// The boot that is running.
+Result<std::string> read_boot_id();
+
+}  // namespace perdure::engine

@@ -1,0 +1,47 @@
+// Timing: how long each part of a stage took, for the log and for the epoch's note.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace perdure::engine {
+
+class Timing {
+ public:
+  explicit Timing(const Clock& clock) : clock_(clock), last_ns_(clock.monotonic_ns()), start_ns_(last_ns_) {}
+
+  // The part that ends now. `name` is a literal.
+  void mark(const char* name) {
+    const uint64_t now = clock_.monotonic_ns();
+    parts_.push_back({name, (now - last_ns_) / 1000});
+    last_ns_ = now;
+  }
+  // Parts count from this moment on.
+  void restart(uint64_t at_ns) { last_ns_ = start_ns_ = at_ns; }
+  uint64_t since_restart_us() const { return (last_ns_ - start_ns_) / 1000; }
+
+  // {"part":us,...}
+  std::string json() const {
+    std::string text = "{";
+    for (const Part& part : parts_) {
+      if (text.size() > 1) text += ",";
+      text += std::string("\"") + part.name + "\":" + std::to_string(part.us);
+    }
+    return text + "}";
+  }
+
+ private:
+  struct Part {
+    const char* name;
+    uint64_t us;
+  };
+  const Clock& clock_;
+  uint64_t last_ns_;
+  uint64_t start_ns_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace perdure::engine
