@@ -136,7 +136,7 @@ class Perdure:
     def call(self, *arguments, expect_success=True, timeout_s=DEADLINE_S, **environment):
         """Runs a verb to its end; returns the CompletedProcess with text output."""
         command = [self.binary, *map(str, arguments)]
-        env = self.workspace.environment(**self.extra, **environment)
+        env = self.workspace.environment(**{**self.extra, **environment})
         # Output goes to a file: a daemon that inherits a pipe would keep us waiting for its end.
         with tempfile.TemporaryFile("w+", dir=self.workspace.folder) as out, \
                 tempfile.TemporaryFile("w+", dir=self.workspace.folder) as err:
