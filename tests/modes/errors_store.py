@@ -5,59 +5,79 @@ import subprocess
 
 from scene import Failure, Skip, alive, await_true, main, python
 
+BLOCK = 4096
+FIRST_FRAME = 4  # blocks; docs/format/store.md
 
-def log_files(scene):
-    """The files of the group's store that hold frames, largest last."""
+
+def segments(scene):
+    """The files of the group's store that hold frames, oldest first."""
     found = [os.path.join(where, name) for where, _, names in os.walk(scene.workspace.store) for name in names]
-    return sorted((path for path in found if not path.endswith((".log", ".lock"))), key=os.path.getsize)
+    return sorted(path for path in found if os.path.basename(path).startswith("segment-"))
+
+
+def used_blocks(path):
+    """The numbers of a segment's blocks that hold anything, behind its header."""
+    with open(path, "rb") as file:
+        content = file.read()
+    return [at // BLOCK for at in range(FIRST_FRAME * BLOCK, len(content), BLOCK) if any(content[at:at + BLOCK])]
+
+
+def flip(path, position, bits=1):
+    with open(path, "r+b") as file:
+        file.seek(position)
+        byte = file.read(1)
+        file.seek(position)
+        file.write(bytes([byte[0] ^ bits]))
 
 
 def case_corrupt_store(scene):
     scene.saved_group()
-    path = log_files(scene)[-1]
-    with open(path, "r+b") as file:  # one changed byte every 4 KiB: whatever is read, is hit
-        for at in range(2048, os.path.getsize(path), 4096):
-            file.seek(at)
-            byte = file.read(1)
-            file.seek(at)
-            file.write(bytes([byte[0] ^ 0xff]))
-    scene.refuse(["restore", "-d", scene.name, *scene.store()], [])
+    for path in segments(scene):
+        for block in used_blocks(path):
+            flip(path, block * BLOCK + 20, 0xff)  # headers, tables and pages alike
+    scene.refuse(["restore", "-d", scene.name, *scene.store()], [scene.name])
     if any(os.path.realpath(f"/proc/{pid}/exe").endswith("sleep") for pid in scene.workspace.pids()):
         raise Failure("a program from a corrupt epoch runs")
 
 
 def case_scrub_finds_damage(scene):
+    """One flipped bit anywhere in what is stored is found, wherever it is."""
     scene.saved_group()
-    if scene.perdure.call("scrub", scene.name, *scene.store()).returncode != 0:
-        raise Failure("scrub complains about a good store")
-    path = log_files(scene)[-1]
-    with open(path, "r+b") as file:
-        file.seek(os.path.getsize(path) // 2)
-        byte = file.read(1)
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte[0] ^ 1]))
-    result = scene.perdure.call("scrub", scene.name, *scene.store(), expect_success=False)
-    if result.returncode == 0:
-        raise Failure(f"scrub did not find a flipped bit in {path}: {result.stdout}")
+    scene.perdure.call("scrub", scene.name, *scene.store())
+    path = segments(scene)[-1]
+    blocks = used_blocks(path)
+    for block in blocks[::max(1, len(blocks) // 12)]:
+        flip(path, block * BLOCK + 7)
+        result = scene.perdure.call("scrub", scene.name, *scene.store(), expect_success=False)
+        if result.returncode == 0:
+            raise Failure(f"scrub did not find a flipped bit in block {block} of {path}: {result.stdout}")
+        flip(path, block * BLOCK + 7)
+    scene.perdure.call("scrub", scene.name, *scene.store())
+    scene.perdure.restore()
 
 
 def case_truncated_store(scene):
     scene.saved_group()
-    path = log_files(scene)[-1]
-    os.truncate(path, os.path.getsize(path) // 3)
+    path = segments(scene)[-1]
+    blocks = used_blocks(path)
+    os.truncate(path, blocks[len(blocks) // 3] * BLOCK)
+    scene.refuse(["restore", "-d", scene.name, *scene.store()], [scene.name], store_may_change=True)
+
+
+def case_empty_segment(scene):
+    scene.saved_group()
+    os.truncate(segments(scene)[-1], 0)
     scene.refuse(["restore", "-d", scene.name, *scene.store()], [scene.name], store_may_change=True)
 
 
 def case_newer_store(scene):
-    """The version number of every file is raised (docs/format says where it is); the store says so, or that it is damaged."""
     scene.saved_group()
-    for path in log_files(scene):
+    for path in segments(scene):
         with open(path, "r+b") as file:
-            header = bytearray(file.read(64))
-            header[8] = 250
-            file.seek(0)
-            file.write(header)
-    scene.refuse(["restore", "-d", scene.name, *scene.store()], [scene.name])
+            file.seek(8)  # the format version
+            file.write((250).to_bytes(4, "little"))
+    scene.refuse(["restore", "-d", scene.name, *scene.store()], ["version", "250", "newer"])
+    scene.refuse(["log", scene.name, *scene.store()], ["version", "250", "newer"])
 
 
 def case_store_is_a_file(scene):
