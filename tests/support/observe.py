@@ -31,7 +31,7 @@ def difference(before, after):
     return "\n".join((lost + new)[:10])
 
 
-def checksums(folder, ignore=("engine.log",)):
+def checksums(folder, ignore=("engine.log", "engine.1.log", "ended", "lock")):
     """Every file below a folder with its size and checksum."""
     found = {}
     for where, _, files in os.walk(folder):
