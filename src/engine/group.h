@@ -32,6 +32,7 @@ class Group {
   // Brings an epoch back to life.
   static Result<std::unique_ptr<Group>> restore(const RestoreOptions& options, std::unique_ptr<store::Store> store);
 
+  explicit Group(std::unique_ptr<GroupState> state);
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
   ~Group();
@@ -58,7 +59,6 @@ class Group {
   store::Store& store();
 
  private:
-  explicit Group(std::unique_ptr<GroupState> state);
   std::unique_ptr<GroupState> state_;
 };
 

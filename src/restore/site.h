@@ -34,6 +34,9 @@ struct Skeleton {
 };
 
 struct Site {
+  Site(const object::Graph& records, const store::EpochReader& epoch, const kernel::Features& probed, OpenedFiles files)
+      : graph(records), reader(epoch), features(probed), opened(std::move(files)) {}
+
   const object::Graph& graph;
   const store::EpochReader& reader;
   const kernel::Features& features;

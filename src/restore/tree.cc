@@ -182,9 +182,9 @@ Status join_dead_group(Skeleton* member, Site* site) {
 
 }  // namespace
 
-Result<pid_t> clone_root(const Node& node, Parent parent) {
+Result<pid_t> clone_root(const Node& node, ParentOf parent) {
   kernel::SpawnOptions options;
-  if (parent == Parent::kEngine) options.flags = CLONE_PARENT;
+  if (parent == ParentOf::kTheEngine) options.flags = CLONE_PARENT;
   options.pid = node.pid;
   options.exit_signal = exit_signal_of(node);
   Result<kernel::Spawned> spawned = kernel::spawn(options, skeleton_main);

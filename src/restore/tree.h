@@ -12,8 +12,8 @@ namespace perdure::restore {
 
 // In the builder: clones a root of the plan, with its pid, which waits for the engine. Returns its pid there. Its parent
 // is the builder, or the builder's own parent.
-enum class Parent : uint8_t { kBuilder, kEngine };
-Result<pid_t> clone_root(const Node& node, Parent parent);
+enum class ParentOf : uint8_t { kTheBuilder, kTheEngine };
+Result<pid_t> clone_root(const Node& node, ParentOf parent);
 
 // In the engine. roots: pids of the cloned roots, in the engine's PID namespace, in the order of plan.roots.
 // What is made is in `skeletons`, in the order of plan.nodes. If the engine dies, so do they.

@@ -1,0 +1,122 @@
+#include "engine/group.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "engine/fault.h"
+#include "engine/start.h"
+#include "engine/state.h"
+#include "kernel/proc/stat.h"
+
+namespace perdure::engine {
+namespace {
+
+// A process that makes processes while they are being killed is faster only for a while.
+constexpr int kKillRoundsMax = 1000;
+
+}  // namespace
+
+Group::Group(std::unique_ptr<GroupState> state) : state_(std::move(state)) {}
+Group::~Group() = default;
+
+Result<std::unique_ptr<Group>> Group::start(const StartOptions& options, std::unique_ptr<store::Store> store) {
+  std::unique_ptr<GroupState> state = PD_TRY(GroupState::create(options.name, std::move(store)));
+  PD_TRY(engine::start(options, state.get()));
+  return std::make_unique<Group>(std::move(state));
+}
+
+Result<std::unique_ptr<Group>> Group::attach(const AttachOptions& options, std::unique_ptr<store::Store> store) {
+  std::unique_ptr<GroupState> state = PD_TRY(GroupState::create(options.name, std::move(store)));
+  PD_TRY(engine::attach(options, state.get()));
+  return std::make_unique<Group>(std::move(state));
+}
+
+Result<std::unique_ptr<Group>> Group::take_over(std::unique_ptr<store::Store> store) {
+  object::Instance instance = PD_TRY(load_instance(store->name()));
+  std::unique_ptr<GroupState> state = PD_TRY(GroupState::create(instance.name(), std::move(store)));
+  PD_TRY(engine::take_over(state.get()));
+  return std::make_unique<Group>(std::move(state));
+}
+
+Result<std::unique_ptr<Group>> Group::restore(const RestoreOptions& options, std::unique_ptr<store::Store> store) {
+  std::unique_ptr<GroupState> state = PD_TRY(GroupState::create(options.name, std::move(store)));
+  PD_TRY(engine::restore(options, state.get()));
+  return std::make_unique<Group>(std::move(state));
+}
+
+Result<CheckpointReport> Group::checkpoint(const CheckpointOptions& options) {
+  reset_fault_points();
+  return engine::checkpoint(state_.get(), options);
+}
+
+Status Group::kill() { return kill_group(state_.get()); }
+
+Status Group::detach() { return engine::detach(state_.get()); }
+
+const std::string& Group::name() const { return state_->name; }
+
+int Group::end_fd() const { return state_->end.valid() ? state_->end.get() : -1; }
+
+std::optional<int> Group::wait_status() {
+  if (!state_->wait_status && state_->waited_pid != 0) {
+    int status = 0;
+    if (waitpid(state_->waited_pid, &status, __WALL | WNOHANG) == state_->waited_pid) {
+      state_->wait_status = status;
+      state_->end.reset();
+    }
+  }
+  return state_->wait_status;
+}
+
+int Group::terminal_fd() const { return state_->terminal.valid() ? state_->terminal.get() : -1; }
+
+std::vector<pid_t> Group::processes() const {
+  Result<std::vector<pid_t>> pids = capture::list_processes(state_->scope);
+  return pids.ok() ? std::move(pids).value() : std::vector<pid_t>();
+}
+
+pid_t Group::root_pid() const {
+  const std::vector<pid_t> pids = processes();
+  return pids.empty() ? 0 : pids.front();
+}
+
+const std::optional<RestoreReport>& Group::restore_report() const { return state_->restored; }
+
+store::Store& Group::store() { return *state_->store; }
+
+Status kill_group(GroupState* state) {
+  if (state->scope.init != 0) {
+    // The kernel ends every process of a PID namespace with its init (pid_namespaces(7)).
+    if (::kill(state->scope.init, SIGKILL) != 0 && errno != ESRCH) return Error::system(errno, "kill", "the group");
+    return {};
+  }
+  for (int round = 0; round < kKillRoundsMax; ++round) {
+    std::vector<pid_t> pids = PD_TRY(capture::list_processes(state->scope));
+    std::erase_if(pids, [](pid_t pid) {
+      Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid);
+      return !stat.ok() || stat->is_zombie();
+    });
+    if (pids.empty()) return {};
+    for (pid_t pid : pids) (void)::kill(pid, SIGKILL);
+    timespec pause{0, 1'000'000};
+    nanosleep(&pause, nullptr);
+  }
+  return Error(Code::kTimeout, "the group's processes do not end");
+}
+
+Status detach(GroupState* state) {
+  capture::Frozen frozen = PD_TRY(capture::freeze(state->scope, &state->task_clock, state->clock));
+  for (capture::StoppedProcess& process : frozen.processes()) {
+    auto member = state->members.find(process.pid);
+    if (process.zombie || member == state->members.end()) continue;
+    PD_TRY(capture::leave_process(&process, &member->second.memo));
+  }
+  state->members.clear();
+  return {};
+}
+
+}  // namespace perdure::engine

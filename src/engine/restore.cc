@@ -1,0 +1,355 @@
+// Bringing an epoch back to life.
+//
+//   records -> checked -> plan; init (or builder) opens the files and clones the roots; the engine makes the tree with its
+//   memory, then gives every process its state, one step for all before the next; then everything runs at once.
+// Until the last step nothing of the program has run, and a failure leaves no process behind.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+
+#include "base/limits.h"
+#include "engine/instance.h"
+#include "engine/start.h"
+#include "engine/timing.h"
+#include "kernel/proc/read.h"
+#include "kernel/proc/status.h"
+#include "kernel/spawn.h"
+#include "kernel/terminal.h"
+#include "restore/address_space.h"
+#include "restore/file_late.h"
+#include "restore/finish.h"
+#include "restore/opened_files.h"
+#include "restore/page_loader.h"
+#include "restore/sysv_shm.h"
+#include "restore/tree.h"
+
+namespace perdure::engine {
+namespace {
+
+using restore::Skeleton;
+
+// Below this many pages a thread for verifying them costs more than it saves.
+constexpr uint64_t kVerifyApartPages = 1024;
+constexpr size_t kFillBytes = 1u << 20;
+
+// Verifies the checksums of all private pages beside the restore, which reads them plainly.
+class Verifier {
+ public:
+  Verifier(const object::Graph& graph, const store::EpochReader& reader) : reader_(reader) {
+    uint64_t pages = 0;
+    for (const auto& [id, space] : graph.address_spaces) {
+      for (store::PageExtent& extent : reader.extents(id)) {
+        pages += extent.count;
+        extents_.push_back(extent);
+      }
+    }
+    if (pages >= kVerifyApartPages) thread_ = std::thread([this] { run(); });
+  }
+  ~Verifier() {
+    if (thread_.joinable()) thread_.join();
+  }
+  Verifier(const Verifier&) = delete;
+  Verifier& operator=(const Verifier&) = delete;
+
+  Status finish() {
+    if (thread_.joinable()) {
+      thread_.join();
+    } else {
+      run();
+    }
+    return std::move(outcome_);
+  }
+
+ private:
+  void run() { outcome_ = reader_.verify_extents(extents_); }
+  const store::EpochReader& reader_;
+  std::vector<store::PageExtent> extents_;
+  Status outcome_;
+  std::thread thread_;
+};
+
+class Restorer {
+ public:
+  Restorer(const RestoreOptions& options, GroupState* state) : options_(options), state_(*state) {}
+
+  Status run() {
+    begin_ns_ = state_.clock.monotonic_ns();
+    PD_TRY(load());
+    timing_.mark("load");
+    PD_TRY(restore::FileBuilder::check(graph_, file_options(-1)));
+    timing_.mark("check");
+    plan_ = PD_TRY(restore::make_plan(graph_, sharing_spaces()));
+    PD_TRY(continue_clocks());
+    PD_TRY(open_terminal());
+    PD_TRY(restore::open_segments(graph_, *reader_));
+    restore::Init init = PD_TRY(restore::Init::start(init_options(), [this] { return build(); }));
+    timing_.mark("builder");
+    Status done = finish(&init);
+    if (!done.ok()) undo(init);
+    return done;
+  }
+
+ private:
+  Status load() {
+    Epoch epoch = options_.epoch;
+    if (epoch.value == 0) {
+      std::optional<store::EpochInfo> newest = state_.store->newest();
+      if (!newest) return Error(Code::kNotFound, "group " + state_.name + " has no epoch to restore");
+      epoch = newest->epoch;
+    }
+    reader_ = PD_TRY(state_.store->read_epoch(epoch));
+    PD_TRY(reader_->for_each_record(
+        [this](ObjectId id, uint32_t kind, Bytes bytes) { return graph_.add(id, kind, bytes); }));
+    PD_TRY(graph_.check());
+    own_namespaces_ = graph_.group.own_namespaces() || options_.isolate;
+    graph_.group.set_own_namespaces(own_namespaces_);
+    report_.epoch = epoch;
+    return {};
+  }
+
+  // Pairs of address spaces for which the store holds some page once.
+  std::set<std::pair<uint64_t, uint64_t>> sharing_spaces() const {
+    std::set<std::pair<uint64_t, uint64_t>> pairs;
+    for (uint64_t id : graph_.group.processes()) {
+      const object::Process& process = graph_.processes.at(ObjectId(id));
+      const object::Process* parent = graph_.find_process(process.parent_pid());
+      if (parent == nullptr || process.address_space() == 0 || parent->address_space() == 0) continue;
+      if (share_pages(parent->address_space(), process.address_space())) {
+        pairs.insert({parent->address_space(), process.address_space()});
+      }
+    }
+    return pairs;
+  }
+
+  bool share_pages(uint64_t parent, uint64_t child) const {
+    const std::vector<store::PageExtent> first = reader_->extents(ObjectId(parent));
+    const std::vector<store::PageExtent> second = reader_->extents(ObjectId(child));
+    size_t next = 0;
+    for (const store::PageExtent& extent : second) {
+      while (next < first.size() && first[next].end() <= extent.first_page) ++next;
+      for (size_t i = next; i < first.size() && first[i].first_page < extent.end(); ++i) {
+        const uint64_t from = std::max(first[i].first_page, extent.first_page);
+        const uint64_t to = std::min(first[i].end(), extent.end());
+        if (first[i].clipped(from, to).location == extent.clipped(from, to).location) return true;
+      }
+    }
+    return false;
+  }
+
+  // CLOCK_MONOTONIC and CLOCK_BOOTTIME go on where they stood, by a time namespace.
+  Status continue_clocks() {
+    if (!state_.features.has(kernel::Feature::kTimeNamespace)) return {};
+    timespec monotonic{};
+    timespec boottime{};
+    clock_gettime(CLOCK_MONOTONIC, &monotonic);
+    clock_gettime(CLOCK_BOOTTIME, &boottime);
+    auto offset = [](uint64_t wanted, const timespec& now) {
+      return static_cast<int64_t>(wanted) - (now.tv_sec * 1'000'000'000 + now.tv_nsec);
+    };
+    return kernel::enter_time_namespace_for_children(offset(graph_.group.captured_monotonic_ns(), monotonic),
+                                                     offset(graph_.group.captured_boottime_ns(), boottime));
+  }
+
+  Status open_terminal() {
+    const object::Terminal& saved = graph_.group.terminal();
+    if (!saved.present()) return {};
+    terminal_ = PD_TRY(kernel::open_terminal(options_.terminal_size.rows, options_.terminal_size.columns));
+    return kernel::set_terminal_settings(terminal_.slave, saved.termios());
+  }
+
+  restore::InitOptions init_options() const {
+    restore::InitOptions options;
+    options.namespaces = own_namespaces_ ? restore::Namespaces::kOwn : restore::Namespaces::kShared;
+    options.hostname = graph_.group.hostname();
+    options.domainname = graph_.group.domainname();
+    return options;
+  }
+
+  restore::FileBuildOptions file_options(int terminal) {
+    restore::FileBuildOptions options;
+    options.policy = options_.files == FilePolicy::kVolatile ? restore::FilePolicy::kVolatile
+                                                             : restore::FilePolicy::kUnchanged;
+    options.streams = options_.streams;
+    options.terminal = terminal;
+    options.fresh_namespaces = own_namespaces_;
+    options.fill_memory = [this](ObjectId id, int fd) { return fill_memory(id, fd); };
+    return options;
+  }
+
+  // In the builder.
+  Status fill_memory(ObjectId id, int fd) const {
+    std::vector<uint8_t> buffer(kFillBytes);
+    const uint64_t size = graph_.memory_objects.at(id).size();
+    for (const store::PageExtent& whole : reader_->extents(id)) {
+      for (uint64_t first = whole.first_page; first < whole.end(); first += kFillBytes >> kPageShift) {
+        const store::PageExtent part = whole.clipped(first, std::min(first + (kFillBytes >> kPageShift), whole.end()));
+        const uint64_t at = part.first_page << kPageShift;
+        PD_TRY(reader_->read_pages(part, MutableBytes(buffer.data(), uint64_t{part.count} << kPageShift)));
+        const uint64_t bytes = std::min(uint64_t{part.count} << kPageShift, size > at ? size - at : 0);
+        if (pwrite(fd, buffer.data(), bytes, static_cast<off_t>(at)) != static_cast<ssize_t>(bytes)) {
+          return Error::system(errno, "fill memory object", std::to_string(id.value));
+        }
+      }
+    }
+    return {};
+  }
+
+  // In the builder, inside the namespaces.
+  Result<std::string> build() {
+    // Descriptors of the group lie below those of the builder: both have to fit. What may be is what the engine may.
+    rlimit files{};
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+      files.rlim_cur = files.rlim_max;
+      (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    rlimit no_core{0, 0};
+    if (getrlimit(RLIMIT_CORE, &no_core) == 0) {
+      no_core.rlim_cur = 0;
+      (void)setrlimit(RLIMIT_CORE, &no_core);
+    }
+    PD_TRY(restore::make_sysv_segments(graph_, *reader_));
+    restore::FileBuilder builder =
+        PD_TRY(restore::FileBuilder::open_all(graph_, file_options(terminal_.slave.valid() ? terminal_.slave.get() : -1)));
+    restore::BuilderAnswer answer;
+    answer.opened = builder.opened();
+    const restore::ParentOf parent = own_namespaces_ ? restore::ParentOf::kTheBuilder : restore::ParentOf::kTheEngine;
+    for (size_t root : plan_.roots) answer.roots.push_back(PD_TRY(restore::clone_root(plan_.nodes[root], parent)));
+    return restore::encode_answer(answer);
+  }
+
+  Status finish(restore::Init* init) {
+    restore::BuilderAnswer answer = PD_TRY(restore::decode_answer(init->answer()));
+    Verifier verifier(graph_, *reader_);
+    restore::Site site(graph_, *reader_, state_.features, std::move(answer.opened));
+    const RemoteAddr gap =
+        PD_TRY(restore::find_common_gap(graph_, kernel::BatchArea::kBytes + kPageSize + restore::kScratchBytes));
+    site.area = kernel::BatchArea::at(gap);
+    site.scratch = gap + kernel::BatchArea::kBytes + kPageSize;
+    roots_ = PD_TRY(outer_pids(*init, answer.roots));
+    PD_TRY(restore::make_tree(plan_, roots_, &site, &skeletons_));
+    timing_.mark("memory");
+    PD_TRY(restore::end_transients(plan_, &site, &skeletons_));
+    PD_TRY(restore::set_process_groups(&site, &skeletons_));
+    PD_TRY(restore::end_zombies(&site, &skeletons_));
+    timing_.mark("tree");
+    PD_TRY(give_state(&site));
+    timing_.mark("state");
+    PD_TRY(verifier.finish());
+    timing_.mark("verify");
+    PD_TRY(settle(init));
+    for (Skeleton* skeleton : living()) PD_TRY(restore::let_go(skeleton));
+    timing_.mark("resume");
+    report_.pages = site.pages_loaded;
+    report_.total_us = (state_.clock.monotonic_ns() - begin_ns_) / 1000;
+    report_.timing_json = timing_.json();
+    state_.restored = report_;
+    return {};
+  }
+
+  Status give_state(restore::Site* site) {
+    using Step = Status (*)(Skeleton*, restore::Site*);
+    constexpr Step kSteps[] = {restore::place_files,    restore::leave_builder,      restore::make_threads,
+                               restore::set_state,      restore::give_up_privileges, restore::put_registers};
+    for (Step step : kSteps) {
+      if (step == restore::leave_builder) PD_TRY(seal_memory(site));
+      for (Skeleton* skeleton : living()) PD_TRY(step(skeleton, site));
+    }
+    return {};
+  }
+
+  Status seal_memory(restore::Site* site) {
+    Skeleton* first = living().front();
+    for (restore::LateCalls late(restore::seal_calls(graph_, site->opened)); !late.done();) {
+      kernel::Batch batch = site->area.batch();
+      late.fill(&batch);
+      PD_TRY(site->area.run(&first->leader, &batch));
+      PD_TRY(late.check(batch));
+    }
+    return {};
+  }
+
+  std::vector<Skeleton*> living() {
+    std::vector<Skeleton*> list;
+    for (Skeleton& skeleton : skeletons_) {
+      if (!skeleton.ended && !skeleton.node->transient()) list.push_back(&skeleton);
+    }
+    return list;
+  }
+
+  // The roots' pids as the engine sees them.
+  Result<std::vector<pid_t>> outer_pids(const restore::Init& init, const std::vector<pid_t>& inner) const {
+    if (!own_namespaces_) return inner;
+    std::map<pid_t, pid_t> outer_of;
+    const std::string text = PD_TRY(kernel::proc::read_text(kernel::proc::path_of(init.pid(), init.pid(), "children")));
+    for (std::string_view word : kernel::proc::split(text, ' ')) {
+      const pid_t pid = static_cast<pid_t>(kernel::proc::parse_signed(kernel::proc::trimmed(word)).value_or(0));
+      if (pid == 0) continue;
+      outer_of[PD_TRY(kernel::proc::read_status(pid)).inner_tgid()] = pid;
+    }
+    std::vector<pid_t> outer;
+    for (pid_t pid : inner) {
+      if (!outer_of.contains(pid)) return Error(Code::kGone, "a process of the group ended before it was restored");
+      outer.push_back(outer_of[pid]);
+    }
+    return outer;
+  }
+
+  Status settle(restore::Init* init) {
+    *state_.instance.mutable_command() = graph_.group.command();
+    state_.instance.set_serial(graph_.group.instance_serial());
+    state_.parent = report_.epoch;
+    const object::Process& main = main_process();
+    if (own_namespaces_) return settle_instance({init, main.pid(), std::move(terminal_.master)}, &state_);
+    PD_TRY(init->release(main.pid(), {}));
+    return settle_tree(roots_.front(), Kinship::kChild, &state_);
+  }
+
+  const object::Process& main_process() const {
+    for (size_t root : plan_.roots) {
+      if (!plan_.nodes[root].transient()) return *plan_.nodes[root].process;
+    }
+    return *plan_.nodes.front().process;
+  }
+
+  // Whatever was made dies; nothing of it has run.
+  void undo(const restore::Init& init) {
+    for (Skeleton& skeleton : skeletons_) {
+      if (skeleton.pid != 0 && !skeleton.ended) (void)kill(skeleton.pid, SIGKILL);
+    }
+    for (pid_t root : roots_) (void)kill(root, SIGKILL);
+    (void)kill(init.pid(), SIGKILL);
+    for (Skeleton& skeleton : skeletons_) {
+      for (kernel::Tracee& thread : skeleton.threads) thread.abandon();
+      skeleton.leader.abandon();
+      if (skeleton.pid != 0) (void)waitpid(skeleton.pid, nullptr, __WALL);
+    }
+    (void)waitpid(init.pid(), nullptr, __WALL);
+  }
+
+  const RestoreOptions& options_;
+  GroupState& state_;
+  RestoreReport report_;
+  Timing timing_{state_.clock};
+  uint64_t begin_ns_ = 0;
+  bool own_namespaces_ = true;
+  object::Graph graph_;
+  std::unique_ptr<store::EpochReader> reader_;
+  restore::Plan plan_;
+  kernel::TerminalPair terminal_;
+  std::vector<pid_t> roots_;
+  std::vector<Skeleton> skeletons_;
+};
+
+}  // namespace
+
+Status restore(const RestoreOptions& options, GroupState* state) { return Restorer(options, state).run(); }
+
+}  // namespace perdure::engine
