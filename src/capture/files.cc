@@ -1,0 +1,220 @@
+#include "capture/files.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "capture/file_kinds.h"
+#include "kernel/file.h"
+#include "kernel/proc/read.h"
+#include "kernel/proc/status.h"
+#include "kernel/pty.h"
+#include "kernel/socket.h"
+
+namespace perdure::capture {
+namespace {
+
+constexpr std::string_view kAnonymous = "anon_inode:";
+
+std::string name_of(const Member& member) {
+  return "process " + std::to_string(member.group_pid) + " (" + member.comm + ")";
+}
+
+std::string where(const Member& member, int fd) {
+  return name_of(member) + " fd " + std::to_string(fd);
+}
+
+// ---- which descriptions there are
+
+Status collect_descriptor(FileContext& context, size_t index, int fd) {
+  const Member& member = context.members[index];
+  const OpenFileTable::Added added =
+      PD_TRY(context.table.add({member.pid, fd, member.pidfd, where(member, fd)}));
+  OpenFileEntry& entry = *added.entry;
+  if (added.is_new) {
+    entry.id =
+        context.ids.id_of("ofd:" + std::to_string(member.group_pid) + ":" + std::to_string(fd));
+  }
+  entry.users.push_back({index, fd});
+  object::FdEntry record;
+  record.set_fd(fd);
+  record.set_file(entry.id.value);
+  record.set_close_on_exec((added.info.flags & O_CLOEXEC) != 0);
+  context.out.processes[index].fds.push_back(std::move(record));
+  return capture_locks(context, index, fd, entry, added.info);
+}
+
+// A restored process has one table for all its threads, and no other process has the same.
+Status check_tables(const FileContext& context) {
+  for (size_t i = 0; i < context.members.size(); ++i) {
+    const Member& member = context.members[i];
+    const auto tids = PD_TRY(kernel::proc::threads_of(member.pid));
+    for (const pid_t tid : tids) {
+      if (tid == member.pid || PD_TRY(kernel::share_descriptors(member.pid, tid))) continue;
+      return Error(Code::kUnsupported,
+                   name_of(member) + ": a thread with descriptors of its own cannot be saved")
+          .with_remedy("unshare(CLONE_FILES) in a thread is not supported");
+    }
+    for (size_t j = 0; j < i; ++j) {
+      const bool alike = context.out.processes[i].fds.size() == context.out.processes[j].fds.size();
+      if (!alike || !PD_TRY(kernel::share_descriptors(member.pid, context.members[j].pid)))
+        continue;
+      return Error(Code::kUnsupported, name_of(member) + " shares its descriptor table with " +
+                                           name_of(context.members[j]) + ", which cannot be saved")
+          .with_remedy("processes made by clone(CLONE_FILES) are not supported");
+    }
+  }
+  return {};
+}
+
+Status collect(FileContext& context) {
+  context.out.processes.resize(context.members.size());
+  for (size_t i = 0; i < context.members.size(); ++i) {
+    const std::vector<pid_t> numbers =
+        PD_TRY(kernel::proc::list_numbers(kernel::proc::path_of(context.members[i].pid, "fd")));
+    for (const int fd : numbers) PD_TRY(collect_descriptor(context, i, fd));
+  }
+  return check_tables(context);
+}
+
+// ---- what each of them is
+
+Status capture_anonymous(FileContext& context, OpenFileEntry& entry) {
+  const std::string_view name = std::string_view(entry.link).substr(kAnonymous.size());
+  if (name == "[eventfd]") return capture_eventfd(context, entry);
+  if (name == "[eventpoll]") return capture_epoll(context, entry);
+  if (name == "[timerfd]") return capture_timerfd(context, entry);
+  if (name == "[signalfd]") return capture_signalfd(context, entry);
+  return refuse(entry, entry.link, "let the program close it");
+}
+
+Status capture_socket(FileContext& context, OpenFileEntry& entry) {
+  const int domain = PD_TRY_WITHIN(
+      entry.where, kernel::socket_option_int(entry.duplicate.get(), SOL_SOCKET, SO_DOMAIN));
+  return domain == AF_UNIX ? capture_unix_socket(context, entry)
+                           : capture_inet_socket(context, entry);
+}
+
+Status capture_character_device(FileContext& context, OpenFileEntry& entry) {
+  const dev_t number = entry.file.st_rdev;
+  if (kernel::is_pty_master(number)) return capture_pty_master(context, entry);
+  return ::isatty(entry.duplicate.get()) == 1 ? capture_terminal(context, entry)
+                                              : capture_device(context, entry);
+}
+
+Status capture_by_type(FileContext& context, OpenFileEntry& entry) {
+  if ((entry.flags() & O_PATH) != 0) return capture_path_only(context, entry);
+  if (entry.link.compare(0, kAnonymous.size(), kAnonymous) == 0) {
+    return capture_anonymous(context, entry);
+  }
+  switch (entry.file.st_mode & S_IFMT) {
+    case S_IFREG:
+      return capture_regular_file(context, entry);
+    case S_IFDIR:
+      return capture_directory(context, entry);
+    case S_IFIFO:
+      return capture_pipe(context, entry);
+    case S_IFSOCK:
+      return capture_socket(context, entry);
+    case S_IFCHR:
+      return capture_character_device(context, entry);
+    default:
+      return capture_device(context, entry);
+  }
+}
+
+// The id that a process group or process outside of our numbering has inside the group's.
+Result<pid_t> owner_inside(const FileContext& context, const OpenFileEntry& entry,
+                           const kernel::FileOwner& owner) {
+  for (const Member& member : context.members) {
+    if (member.pid == owner.id && owner.type != F_OWNER_TID) return member.group_pid;
+  }
+  const auto status = kernel::proc::read_status(owner.id);
+  if (status.ok() && owner.type == F_OWNER_TID && context.is_member(status->tgid)) {
+    return status->inner_pid();
+  }
+  for (const Member& member : context.members) {
+    const auto inside = kernel::proc::read_status(member.pid);
+    if (owner.type != F_OWNER_PGRP || !inside.ok() || inside->ns_process_group.empty()) continue;
+    if (inside->ns_process_group.front() == owner.id) return inside->inner_process_group();
+  }
+  // The owner has died or is outside: nobody in the group gets signals.
+  (void)entry;
+  return pid_t{0};
+}
+
+Status capture_owner(const FileContext& context, OpenFileEntry& entry) {
+  if ((entry.flags() & O_PATH) != 0) return {};
+  const kernel::FileOwner owner =
+      PD_TRY_WITHIN(entry.where, kernel::file_owner(entry.duplicate.get()));
+  entry.record.set_owner_signal(owner.signal);
+  if (owner.id == 0) return {};
+  entry.record.set_owner_type(owner.type);
+  entry.record.set_owner_pid(PD_TRY(owner_inside(context, entry, owner)));
+  return {};
+}
+
+// The table grows while sockets show what is in flight.
+Status classify(FileContext& context) {
+  for (size_t i = 0; i < context.table.entries().size(); ++i) {
+    OpenFileEntry& entry = context.table.entries()[i];
+    entry.record.set_flags(entry.flags());
+    PD_TRY(capture_by_type(context, entry));
+    PD_TRY(capture_owner(context, entry));
+  }
+  return {};
+}
+
+Status relate(FileContext& context) {
+  PD_TRY(relate_pipes(context));
+  PD_TRY(relate_ptys(context));
+  PD_TRY(relate_unix_sockets(context));
+  PD_TRY(resolve_outside(context));
+  return relate_epolls(context);
+}
+
+Status read_contents(FileContext& context) {
+  PD_TRY(read_pipes(context));
+  return read_ptys(context);
+}
+
+}  // namespace
+
+Result<ObjectId> FileContext::add_in_flight(Fd file, const OpenFileEntry& carrier) {
+  const std::string place = carrier.where + ", in flight,";
+  const OpenFileTable::Added added = PD_TRY(table.add({::getpid(), file.get(), -1, place}));
+  OpenFileEntry& entry = *added.entry;
+  if (added.is_new) {
+    // `file` is closed on return; the table's own duplicate is where the description can be found.
+    entry.holder_fd = entry.duplicate.get();
+    entry.id = ids.id_of("flight:" + std::to_string(carrier.file.st_ino) + ":" +
+                         std::to_string(in_flight++));
+  }
+  return entry.id;
+}
+
+bool FileContext::is_member(pid_t pid) const {
+  return std::any_of(members.begin(), members.end(),
+                     [pid](const Member& member) { return member.pid == pid; });
+}
+
+Result<FileCapture> capture_files(std::span<const Member> members, object::IdTable& ids,
+                                  MemoryObjects& memory, const FileOptions& options) {
+  FileContext context = {members, ids, memory, options};
+  if (members.empty()) return std::move(context.out);
+  PD_TRY(collect(context));
+  PD_TRY(classify(context));
+  PD_TRY(relate(context));
+  PD_TRY(read_contents(context));
+  for (OpenFileEntry& entry : context.table.entries()) {
+    context.out.files.emplace(entry.id, std::move(entry.record));
+  }
+  return std::move(context.out);
+}
+
+}  // namespace perdure::capture

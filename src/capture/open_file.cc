@@ -1,0 +1,86 @@
+#include "capture/open_file.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "kernel/file.h"
+#include "kernel/proc/read.h"
+
+namespace perdure::capture {
+
+bool OpenFileEntry::readable() const {
+  return (flags() & O_PATH) == 0 && (flags() & O_ACCMODE) != O_WRONLY;
+}
+
+bool OpenFileEntry::writable() const {
+  return (flags() & O_PATH) == 0 && (flags() & O_ACCMODE) != O_RDONLY;
+}
+
+std::optional<int> OpenFileEntry::standard_number() const {
+  std::optional<int> number;
+  for (const FileUser& user : users) {
+    if (user.fd <= 2 && (!number || user.fd < *number)) number = user.fd;
+  }
+  return number;
+}
+
+std::string OpenFileEntry::proc_path() const { return kernel::path_of_fd(holder, holder_fd); }
+
+Error refuse(const OpenFileEntry& entry, std::string_view what, std::string remedy) {
+  std::string message = entry.where;
+  message.append(": ").append(what).append(" cannot be saved");
+  return Error(Code::kUnsupported, std::move(message)).with_remedy(std::move(remedy));
+}
+
+Result<OpenFileTable::Added> OpenFileTable::add(const FoundDescriptor& found) {
+  const std::string path = kernel::path_of_fd(found.pid, found.fd);
+  const struct stat file = PD_TRY(kernel::stat_path(path));
+  Added added;
+  added.info = PD_TRY(kernel::proc::read_fdinfo(found.pid, found.fd));
+  std::vector<OpenFileEntry*>& same_inode = by_inode_[{file.st_dev, file.st_ino}];
+  size_t low = 0;
+  size_t high = same_inode.size();
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    OpenFileEntry* other = same_inode[middle];
+    const int order =
+        PD_TRY(kernel::compare_files(found.pid, found.fd, other->holder, other->holder_fd));
+    if (order == 0) {
+      added.entry = other;
+      return added;
+    }
+    if (order < 0) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  added.entry = PD_TRY_WITHIN(found.where, create(found, file));
+  added.entry->info = added.info;
+  added.entry->info.flags &= ~static_cast<uint32_t>(O_CLOEXEC);
+  added.is_new = true;
+  same_inode.insert(same_inode.begin() + static_cast<ptrdiff_t>(low), added.entry);
+  return added;
+}
+
+Result<OpenFileEntry*> OpenFileTable::create(const FoundDescriptor& found,
+                                             const struct stat& file) {
+  OpenFileEntry entry;
+  entry.duplicate = found.pidfd >= 0 ? PD_TRY(kernel::pidfd_getfd(found.pidfd, found.fd))
+                                     : PD_TRY(kernel::duplicate_above(found.fd, 3));
+  entry.holder = found.pid;
+  entry.holder_fd = found.fd;
+  entry.where = found.where;
+  entry.link = PD_TRY(kernel::proc::read_link(kernel::path_of_fd(found.pid, found.fd)));
+  entry.file = file;
+  entries_.push_back(std::move(entry));
+  return &entries_.back();
+}
+
+std::vector<OpenFileEntry*> OpenFileTable::with_inode(dev_t device, ino_t inode) {
+  const auto found = by_inode_.find({device, inode});
+  return found == by_inode_.end() ? std::vector<OpenFileEntry*>() : found->second;
+}
+
+}  // namespace perdure::capture
