@@ -1,5 +1,7 @@
 // Capability sets (effective, permitted, inheritable, bounding, ambient), securebits, no_new_privs.
+
 // test: root
+
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sys/prctl.h>

@@ -1,5 +1,7 @@
 // A process whose root is a folder keeps that root and its working directory in it.
+
 // test: root
+
 #include <sys/stat.h>
 
 #include "support/program.h"

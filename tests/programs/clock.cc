@@ -1,5 +1,8 @@
 // CLOCK_MONOTONIC and CLOCK_BOOTTIME never run backwards and never jump, however long the program
-// was away; the vdso and the system call agree. test: outage=1500
+// was away; the vdso and the system call agree.
+
+// test: outage=1500
+
 #include <atomic>
 #include <thread>
 

@@ -1,5 +1,7 @@
 // Users, groups and file system ids of processes and single threads.
+
 // test: root
+
 #include <grp.h>
 #include <sys/fsuid.h>
 

@@ -1,5 +1,7 @@
 // A process that made itself undumpable is saved too and stays undumpable.
+
 // test: root
+
 #include <sys/prctl.h>
 
 #include "support/program.h"

@@ -1,5 +1,7 @@
 // Locks on files: POSIX ranges, flock, and locks of open file descriptions.
+
 // test: refusable
+
 #include <sys/file.h>
 
 #include "support/program.h"

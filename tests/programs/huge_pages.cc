@@ -1,5 +1,7 @@
 // Memory that the kernel backs with transparent huge pages, wholly and partly written.
+
 // test: trackers
+
 #include <sys/mman.h>
 
 #include "support/program.h"

@@ -1,5 +1,7 @@
 // Mappings that come, go, move and change protection while saves are taken.
+
 // test: trackers
+
 #include <sys/mman.h>
 
 #include <vector>

@@ -1,5 +1,8 @@
 // Private anonymous memory that changes all the time: a page that a save forgot differs from its
-// model afterwards. test: trackers
+// model afterwards.
+
+// test: trackers
+
 #include <sys/mman.h>
 
 #include "support/program.h"

@@ -1,5 +1,8 @@
 // Shared anonymous memory connects parent, child and grandchild before and after; it changes during
-// saves. test: trackers
+// saves.
+
+// test: trackers
+
 #include <sys/mman.h>
 
 #include <atomic>

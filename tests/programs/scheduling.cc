@@ -1,5 +1,7 @@
 // Scheduling policy, priority, niceness, affinity and timer slack, each of a thread of its own.
+
 // test: root
+
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>

@@ -17,7 +17,7 @@ TRACKERS = {  # what must be disabled for the next best way of finding changed p
     "tracker_full": "pagemap_scan,wp_async,soft_dirty",
 }
 MODES = ["native", "save_and_continue", "save_kill_restore", "incremental", "restore_older", "attach", "attach_isolate",
-         "detach", "takeover", "engine_lost", *TRACKERS]
+         "detach", "takeover", "engine_lost", "refused", *TRACKERS]
 
 
 class Session:
@@ -114,9 +114,26 @@ class Session:
             os.kill(pid, signal.SIGKILL)
         await_true(lambda: not any(map(alive, engines)), "the engine has ended")
 
+    def check_refusal(self):
+        """A program that cannot be saved: refused by name, nothing stored; it shows itself that it runs on as before."""
+        for _ in range(2):
+            result = self.perdure.call("checkpoint", "--wait", self.workspace.group, *self.perdure.store_option(),
+                                       expect_success=False)
+            if result.returncode == 0:
+                raise Failure("the checkpoint succeeded: if this kind is supported by now, say so in the program")
+            name = os.path.basename(self.options.program)[:15]
+            for word in ("cannot be saved", "pid ", name):
+                if word not in result.stderr:
+                    raise Failure(f"the refusal lacks {word!r}: {result.stderr}")
+        if self.perdure.epochs():
+            raise Failure("a refused checkpoint left an epoch")
+
     def at_checkpoint(self, number):
         perdure, mode = self.perdure, self.mode
         if mode == "native":
+            return
+        if mode == "refused":
+            self.check_refusal()
             return
         first = perdure.checkpoint()
         if mode == "save_and_continue":
