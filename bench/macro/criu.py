@@ -28,8 +28,8 @@ def _cycle(bench, criu, pid):
     shutil.rmtree(images, ignore_errors=True)
     images.mkdir()
     common = ["--images-dir", str(images), "--shell-job", "--ext-unix-sk"]
-    dump = spawn_and_wait([criu, "dump", "--tree", str(pid), *common], bench.log)
-    restore = spawn_and_wait([criu, "restore", "--restore-detached", *common], bench.log)
+    dump, _ = spawn_and_wait([criu, "dump", "--tree", str(pid), *common], bench.directory)
+    restore, _ = spawn_and_wait([criu, "restore", "--restore-detached", *common], bench.directory)
     return dump * 1000, restore * 1000
 
 

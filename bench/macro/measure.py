@@ -47,20 +47,24 @@ def write_json(path, rows):
         file.write("\n")
 
 
-def spawn_and_wait(line, log):
-    """Seconds from the start of a command to its end; posix_spawn, so that this process's size does not count."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, descriptor, 1),
-               (os.POSIX_SPAWN_DUP2, descriptor, 2)]
+def spawn_and_wait(line, directory):
+    """Seconds from the start of a command to its end, and what it printed.
+
+    posix_spawn, so that this process's size does not count; output goes to a file, so that nobody has to read a pipe.
+    """
+    path = os.path.join(directory, "output")
+    actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+               (os.POSIX_SPAWN_OPEN, 1, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600),
+               (os.POSIX_SPAWN_DUP2, 1, 2)]
     begin = time.perf_counter()
     pid = os.posix_spawn(line[0], line, os.environ, file_actions=actions)
     _, status = os.waitpid(pid, 0)
     seconds = time.perf_counter() - begin
-    os.close(descriptor)
+    with open(path, encoding="utf-8", errors="replace") as file:
+        output = file.read()
     if status != 0:
-        with open(log, encoding="utf-8", errors="replace") as file:
-            raise RuntimeError(f"{' '.join(line)}: status {os.waitstatus_to_exitcode(status)}: {file.read()[-2000:]}")
-    return seconds
+        raise RuntimeError(f"{' '.join(line)}: status {os.waitstatus_to_exitcode(status)}: {output[-2000:].strip()}")
+    return seconds, output
 
 
 def memory_kib(pid, field):
