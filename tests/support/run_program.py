@@ -193,11 +193,14 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--outage", type=int, default=0, help="milliseconds between loss and restore")
     parser.add_argument("--refusable", action="store_true", help="a refusal that names the descriptor is right as well")
+    parser.add_argument("--root", action="store_true", help="the program needs to be root")
     options = parser.parse_args()
     options.program = os.path.realpath(options.program)
     name = os.path.basename(options.program)
 
     def body():
+        if options.root and os.geteuid() != 0:
+            raise Skip("needs root")
         with Workspace(name) as workspace:
             session = Session(workspace, options)
             try:
