@@ -65,6 +65,14 @@ Code code_of_uffd(int error_number) {
   }
 }
 
+// UFFDIO_REGISTER gives ENOMEM both for an address space that has ended and for want of memory;
+// UFFDIO_WRITEPROTECT tells them apart. Lifting the protection of one page is harmless: it counts
+// as written.
+bool address_space_ended(const Fd& uffd, uint64_t start) {
+  abi::UffdioWriteprotect argument{{start, kPageSize}, abi::kUffdWriteprotectDontWake};
+  return ioctl(uffd.get(), abi::kUffdioWriteprotect, &argument) != 0 && errno == ESRCH;
+}
+
 }  // namespace
 
 Result<Fd> create_userfaultfd() {
@@ -84,7 +92,9 @@ Status enable_uffd(const Fd& uffd, uint64_t features) {
 Status register_uffd_wp(const Fd& uffd, uint64_t start, uint64_t length) {
   abi::UffdioRegister argument{{start, length}, abi::kUffdRegisterWp, 0};
   if (ioctl(uffd.get(), abi::kUffdioRegister, &argument) != 0) {
-    return Error::system(errno, "UFFDIO_REGISTER").with_code(code_of_uffd(errno));
+    int error_number = errno;
+    if (error_number == ENOMEM && address_space_ended(uffd, start)) error_number = ESRCH;
+    return Error::system(error_number, "UFFDIO_REGISTER").with_code(code_of_uffd(error_number));
   }
   return {};
 }

@@ -42,7 +42,7 @@ Result<Walk> PageWalker::scan(const Fd& pagemap, uint64_t start, uint64_t end, W
   if (features_.guard) argument.category_mask |= kPageIsGuard;
   argument.category_inverted = argument.category_mask;
   argument.category_anyof_mask = kPageIsPresent | kPageIsSwapped;
-  argument.return_mask = kPageIsWritten | kPageIsSwapped;
+  argument.return_mask = kPageIsWritten;
   if (kind == WalkKind::kProtected) argument.flags = kScanWpMatching;
   if (kind == WalkKind::kUnprotectedOnly) {
     argument.category_mask |= kPageIsWpAllowed;
@@ -51,10 +51,7 @@ Result<Walk> PageWalker::scan(const Fd& pagemap, uint64_t start, uint64_t end, W
   Walk walk;
   PD_TRY(for_each_region(pagemap, argument, [&](const PageRegion& region) {
     walk.populated.add_bytes(region.start, region.end);
-    bool written = (region.categories & kPageIsWritten) != 0;
-    if (written) walk.written.add_bytes(region.start, region.end);
-    if (!written && (region.categories & kPageIsSwapped) != 0)
-      walk.doubtful.add_bytes(region.start, region.end);
+    if ((region.categories & kPageIsWritten) != 0) walk.written.add_bytes(region.start, region.end);
   }));
   return walk;
 }

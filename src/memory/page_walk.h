@@ -18,9 +18,6 @@ namespace perdure::memory {
 struct Walk {
   PageSet populated;
   PageSet written;  // of populated: not write protected, or soft-dirty
-  // Of populated: swapped out, not written. In a mapping of a file that was write protected, the
-  // mark that the kernel leaves where it dropped a page looks the same.
-  PageSet doubtful;
 };
 
 // Which mappings a walk looks at, and what it does with them.

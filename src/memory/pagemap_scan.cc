@@ -31,15 +31,16 @@ Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
   Walk known = PD_TRY(walker_.scan(pagemap, start, end, WalkKind::kProtected));
   ledger_.note_written(known.written);
   Walk others = PD_TRY(walker_.scan(pagemap, start, end, WalkKind::kUnprotectedOnly));
-  PageSet fresh = others.populated.intersected(tracked);
+  PageSet fresh = others.populated.intersected(pages_of(areas, AreaKind::kAnonymous));
   ledger_.note_written(fresh);
   PageSet protected_now = PD_TRY(protect_fresh(pagemap, areas, fresh));
   PageSet populated = known.populated.united(fresh).united(protected_now).intersected(tracked);
-
-  PageSet doubtful = known.doubtful.intersected(pages_of(areas, AreaKind::kFilePrivate));
-  if (!doubtful.empty()) {
-    populated =
-        populated.without(mode == Mode::kCut ? PD_TRY(not_own(pagemap, doubtful)) : doubtful);
+  // A running process may change a page between its comparison and its copy, so file pages wait for
+  // the cut.
+  if (mode == Mode::kCut) {
+    PageSet in_files = others.populated.intersected(pages_of(areas, AreaKind::kFilePrivate));
+    ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files)));
+    populated = populated.united(in_files);
   }
   PageSet always = pages_of(areas, AreaKind::kCopyAlways);
   ledger_.note_written(always);
@@ -53,9 +54,9 @@ Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
   return scan;
 }
 
-// Registers the areas that hold fresh pages and protects those; the pages that were found with
-// content in this. An area that cannot be registered stays as it is and is yielded whole by every
-// scan.
+// Registers the anonymous areas that hold fresh pages and protects those; the pages that were found
+// with content in this. An area that cannot be registered stays as it is and is yielded whole by
+// every scan.
 Result<PageSet> PagemapScanTracker::protect_fresh(const Fd& pagemap, std::span<const Area> areas,
                                                   const PageSet& fresh) {
   PageSet found;
@@ -63,7 +64,7 @@ Result<PageSet> PagemapScanTracker::protect_fresh(const Fd& pagemap, std::span<c
   for (const Area& area : areas) {
     while (run != fresh.runs().end() && run->end() << kPageShift <= area.start) ++run;
     if (run == fresh.runs().end()) break;
-    if (run->first << kPageShift >= area.end || area.kind == AreaKind::kCopyAlways) continue;
+    if (run->first << kPageShift >= area.end || area.kind != AreaKind::kAnonymous) continue;
     Status registered = kernel::register_uffd_wp(uffd_, area.start, area.end - area.start);
     if (!registered.ok()) {
       if (registered.error().code() == Code::kGone) return std::move(registered).error();
@@ -74,31 +75,6 @@ Result<PageSet> PagemapScanTracker::protect_fresh(const Fd& pagemap, std::span<c
     found = found.united(walk.populated);
   }
   return found;
-}
-
-// Which of the doubtful pages are the file's. A read brings a page that was swapped out back, and
-// puts the file's page where the kernel had only left its mark; then page tables tell them apart.
-Result<PageSet> PagemapScanTracker::not_own(const Fd& pagemap, const PageSet& doubtful) {
-  touch(doubtful);
-  PageSet own;
-  for (const PageRun& run : doubtful.runs()) {
-    Walk walk = PD_TRY(
-        walker_.scan(pagemap, run.first << kPageShift, run.end() << kPageShift, WalkKind::kAll));
-    own = own.united(walk.populated);
-  }
-  return doubtful.without(own);
-}
-
-void PagemapScanTracker::touch(const PageSet& pages) {
-  for (const PageRun& run : pages.runs()) {
-    for (uint64_t page = run.first; page < run.end(); ++page) {
-      uint8_t byte = 0;
-      iovec remote{reinterpret_cast<void*>(page << kPageShift), 1};
-      // A page that cannot be read (beyond the end of its file) stays doubtful and is found not to
-      // be present.
-      (void)kernel::read_process(pid_, {&remote, 1}, {&byte, 1});
-    }
-  }
 }
 
 }  // namespace perdure::memory

@@ -13,6 +13,7 @@
 #include <span>
 
 #include "base/fd.h"
+#include "memory/page_hashes.h"
 #include "memory/page_ledger.h"
 #include "memory/page_walk.h"
 #include "memory/tracker.h"
@@ -39,13 +40,12 @@ class PagemapScanTracker final : public Tracker {
  private:
   Result<PageSet> protect_fresh(const Fd& pagemap, std::span<const Area> areas,
                                 const PageSet& fresh);
-  Result<PageSet> not_own(const Fd& pagemap, const PageSet& doubtful);
-  void touch(const PageSet& pages);
 
   pid_t pid_;
   Fd uffd_;
   PageWalker walker_;
   PageLedger ledger_;
+  PageHashes file_pages_;
 };
 
 }  // namespace perdure::memory

@@ -37,9 +37,18 @@ struct UffdioRegister {
 };
 static_assert(sizeof(UffdioRegister) == 32);
 
+struct UffdioWriteprotect {
+  UffdioRange range;
+  uint64_t mode;
+};
+static_assert(sizeof(UffdioWriteprotect) == 24);
+inline constexpr uint64_t kUffdWriteprotectDontWake = 1 << 1;
+
 inline constexpr unsigned long kUffdioApi = _IOWR(0xAA, 0x3F, UffdioApi);
 inline constexpr unsigned long kUffdioRegister = _IOWR(0xAA, 0x00, UffdioRegister);
 inline constexpr unsigned long kUffdioUnregister = _IOR(0xAA, 0x01, UffdioRange);
+
+inline constexpr unsigned long kUffdioWriteprotect = _IOWR(0xAA, 0x06, UffdioWriteprotect);
 
 // UFFD_USER_MODE_ONLY: without it an unprivileged process gets EPERM where
 // vm.unprivileged_userfaultfd is 0.

@@ -1,0 +1,517 @@
+#include "memory/tracker.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <random>
+#include <thread>
+
+#include "memory/test_mirror.h"
+#include "memory/test_target.h"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
+
+namespace perdure::memory {
+namespace {
+
+using Gate = Target::Gate;
+
+// How the tracker is chosen: the value of PERDURE_DISABLE, and the kind that this forces.
+struct Choice {
+  const char* name;
+  const char* disabled;
+  TrackerKind kind;
+};
+
+class EveryTracker : public testing::TestWithParam<Choice> {
+ protected:
+  void SetUp() override {
+    features_ = probe_tracker_features(GetParam().disabled);
+    if (best_tracker(features_) != GetParam().kind) {
+      GTEST_SKIP() << "this kernel lacks what " << GetParam().name << " needs";
+    }
+  }
+  std::unique_ptr<Tracker> tracker_of(Target& target) {
+    Fd uffd = GetParam().kind == TrackerKind::kPagemapScan ? target.take_uffd() : Fd();
+    auto tracker = Tracker::create(GetParam().kind, target.pid(), std::move(uffd), features_);
+    EXPECT_TRUE(tracker.ok()) << tracker.error().to_string();
+    EXPECT_EQ((*tracker)->kind(), GetParam().kind);
+    return std::move(*tracker);
+  }
+  bool incremental() const { return GetParam().kind != TrackerKind::kFull; }
+  // A cut of the mappings that lie in [start, end), applied to the mirror.
+  Scan cut(Tracker& tracker, Target& target, Mirror& mirror, uint64_t start = 0,
+           uint64_t end = ~uint64_t{0}) {
+    auto scan = tracker.scan(target.areas(start, end), Mode::kCut);
+    EXPECT_TRUE(scan.ok()) << scan.error().to_string();
+    mirror.apply(target.pid(), *scan);
+    return std::move(*scan);
+  }
+  void precopy(Tracker& tracker, Target& target, Mirror& mirror, uint64_t start, uint64_t end) {
+    auto scan = tracker.scan(target.areas(start, end), Mode::kPrecopy);
+    ASSERT_TRUE(scan.ok()) << scan.error().to_string();
+    mirror.apply(target.pid(), *scan, &tracker);
+  }
+  TrackerFeatures features_;
+};
+
+uint8_t* map_pages(size_t pages, int protection = PROT_READ | PROT_WRITE, int flags = 0,
+                   int fd = -1) {
+  int kind = MAP_PRIVATE | (fd < 0 ? MAP_ANONYMOUS : 0) | flags;
+  void* address = mmap(nullptr, pages * kPageSize, protection, kind, fd, 0);
+  PD_ASSERT(address != MAP_FAILED);
+  return static_cast<uint8_t*>(address);
+}
+uint64_t number_of(const void* address) { return reinterpret_cast<uint64_t>(address); }
+uint64_t page_of(uint64_t address) { return address >> kPageShift; }
+
+TEST_P(EveryTracker, FirstCutHoldsTheWholeProcess) {
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_pages(100);
+    for (int page = 0; page < 100; page += 3) memset(bytes + page * kPageSize, page + 1, kPageSize);
+    gate.meet(number_of(bytes));
+  });
+  auto tracker = tracker_of(target);
+  target.receive();
+  Mirror mirror;
+  cut(*tracker, target, mirror);
+  mirror.expect_equal(target.pid());
+  EXPECT_GT(mirror.size(), 34u);
+}
+
+TEST_P(EveryTracker, LaterCutsHoldWhatWasWritten) {
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_pages(1000);
+    memset(bytes, 1, 1000 * kPageSize);
+    gate.meet(number_of(bytes));
+    bytes[10 * kPageSize] = 2;
+    bytes[999 * kPageSize] = 3;
+    gate.meet();
+  });
+  auto tracker = tracker_of(target);
+  uint64_t start = target.receive();
+  Mirror mirror;
+  cut(*tracker, target, mirror);
+  target.step();
+  Scan second = cut(*tracker, target, mirror);
+  EXPECT_TRUE(second.data.contains(page_of(start) + 10));
+  EXPECT_TRUE(second.data.contains(page_of(start) + 999));
+  if (incremental()) {
+    EXPECT_FALSE(second.data.contains(page_of(start) + 11));
+    EXPECT_LT(second.data.pages(), 50u);
+  }
+  mirror.expect_equal(target.pid());
+}
+
+TEST_P(EveryTracker, DroppedPagesBecomeAbsent) {
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_pages(64);
+    memset(bytes, 1, 64 * kPageSize);
+    gate.meet(number_of(bytes));
+    madvise(bytes + 8 * kPageSize, 8 * kPageSize, MADV_DONTNEED);
+    munmap(bytes + 32 * kPageSize, 16 * kPageSize);
+    volatile uint8_t zero = bytes[9 * kPageSize];  // reads the zero page
+    (void)zero;
+    gate.meet();
+  });
+  auto tracker = tracker_of(target);
+  uint64_t first = page_of(target.receive());
+  Mirror mirror;
+  cut(*tracker, target, mirror);
+  target.step();
+  Scan scan = cut(*tracker, target, mirror);
+  for (uint64_t page : {8, 15, 32, 47}) EXPECT_TRUE(scan.absent.contains(first + page)) << page;
+  for (uint64_t page : {7, 16, 31, 48}) EXPECT_FALSE(scan.absent.contains(first + page)) << page;
+  mirror.expect_equal(target.pid());
+}
+
+TEST_P(EveryTracker, ReplacedMappingIsNewEvenAtTheSameAddress) {
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_pages(16);
+    memset(bytes, 1, 16 * kPageSize);
+    gate.meet(number_of(bytes));
+    void* again = mmap(bytes, 16 * kPageSize, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    PD_ASSERT(again == bytes);
+    bytes[3 * kPageSize] = 9;
+    gate.meet();
+  });
+  auto tracker = tracker_of(target);
+  uint64_t first = page_of(target.receive());
+  Mirror mirror;
+  cut(*tracker, target, mirror);
+  target.step();
+  Scan scan = cut(*tracker, target, mirror);
+  EXPECT_TRUE(scan.data.contains(first + 3));
+  EXPECT_TRUE(scan.absent.contains(first + 4));
+  mirror.expect_equal(target.pid());
+}
+
+TEST_P(EveryTracker, MovedPagesAreFoundAtTheirNewPlaceAndBack) {
+  Target target([](Gate& gate) {
+    uint8_t* room = map_pages(64, PROT_NONE);
+    uint8_t* bytes = map_pages(16);
+    for (int page = 0; page < 16; ++page) memset(bytes + page * kPageSize, page + 1, kPageSize);
+    gate.meet();
+    void* moved =
+        mremap(bytes, 16 * kPageSize, 16 * kPageSize, MREMAP_MAYMOVE | MREMAP_FIXED, room);
+    PD_ASSERT(moved == room);
+    gate.meet();
+    room[0] = 77;
+    void* back = mremap(room, 16 * kPageSize, 16 * kPageSize, MREMAP_MAYMOVE | MREMAP_FIXED, bytes);
+    PD_ASSERT(back == bytes);
+    gate.meet();
+  });
+  auto tracker = tracker_of(target);
+  target.receive();
+  Mirror mirror;
+  cut(*tracker, target, mirror);
+  for (int round = 0; round < 2; ++round) {
+    target.step();
+    cut(*tracker, target, mirror);
+    mirror.expect_equal(target.pid());
+  }
+}
+
+TEST_P(EveryTracker, PagesThatForbidReadingAreCopied) {
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_pages(8);
+    memset(bytes, 5, 8 * kPageSize);
+    mprotect(bytes + 2 * kPageSize, 4 * kPageSize, PROT_NONE);
+    gate.meet(number_of(bytes));
+    mprotect(bytes, 8 * kPageSize, PROT_READ | PROT_WRITE);
+    bytes[4 * kPageSize] = 6;
+    mprotect(bytes, 8 * kPageSize, PROT_NONE);
+    gate.meet();
+  });
+  auto tracker = tracker_of(target);
+  uint64_t start = target.receive();
+  Mirror mirror;
+  cut(*tracker, target, mirror);
+  mirror.expect_equal(target.pid(), start, start + 8 * kPageSize);
+  target.step();
+  cut(*tracker, target, mirror);
+  mirror.expect_equal(target.pid());
+}
+
+TEST_P(EveryTracker, PrivateFileMappingsHoldOnlyWrittenPages) {
+  std::string path = "tracker_test." + std::to_string(getpid());
+  Fd file = Fd::adopt(open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  std::vector<uint8_t> content(16 * kPageSize, 0xAB);
+  ASSERT_EQ(write(file.get(), content.data(), content.size()),
+            static_cast<ssize_t>(content.size()));
+  Target target([&](Gate& gate) {
+    uint8_t* bytes = map_pages(16, PROT_READ | PROT_WRITE, 0, file.get());
+    for (int page = 0; page < 16; ++page)
+      (void)*static_cast<volatile uint8_t*>(bytes + page * kPageSize);
+    bytes[2 * kPageSize] = 1;
+    bytes[5 * kPageSize] = 1;
+    gate.meet(number_of(bytes));
+    madvise(bytes + 5 * kPageSize, kPageSize, MADV_DONTNEED);  // reads as the file again
+    bytes[7 * kPageSize] = 1;
+    gate.meet();
+    bytes[5 * kPageSize] = 2;
+    gate.meet();
+  });
+  auto tracker = tracker_of(target);
+  uint64_t start = target.receive();
+  uint64_t first = page_of(start);
+  Mirror mirror;
+  Scan scan = cut(*tracker, target, mirror);
+  for (uint64_t page = 0; page < 16; ++page) {
+    EXPECT_EQ(scan.data.contains(first + page), page == 2 || page == 5) << page;
+  }
+  target.step();
+  scan = cut(*tracker, target, mirror);
+  EXPECT_TRUE(scan.absent.contains(first + 5));
+  EXPECT_TRUE(scan.data.contains(first + 7));
+  mirror.expect_equal(target.pid(), start, start + 16 * kPageSize);
+  target.step();
+  scan = cut(*tracker, target, mirror);
+  EXPECT_TRUE(scan.data.contains(first + 5));
+  mirror.expect_equal(target.pid());
+  unlink(path.c_str());
+}
+
+TEST_P(EveryTracker, HugePagesAreTrackedLikeSmallOnes) {
+  constexpr size_t kHuge = 2u << 20;
+  Target target([](Gate& gate) {
+    uint8_t* room = map_pages(4 * kHuge / kPageSize);
+    auto* bytes = reinterpret_cast<uint8_t*>((number_of(room) + kHuge - 1) & ~(kHuge - 1));
+    madvise(bytes, 2 * kHuge, MADV_HUGEPAGE);
+    memset(bytes, 1, 2 * kHuge);
+    gate.meet(number_of(bytes));
+    bytes[17 * kPageSize] = 2;
+    gate.meet();
+    madvise(bytes + kHuge, kHuge, MADV_DONTNEED);
+    volatile uint8_t zero = bytes[kHuge];  // the huge zero page
+    (void)zero;
+    gate.meet();
+    memset(bytes + kHuge, 4, kHuge);
+    gate.meet();
+  });
+  auto tracker = tracker_of(target);
+  uint64_t start = target.receive();
+  Mirror mirror;
+  cut(*tracker, target, mirror);
+  for (int round = 0; round < 3; ++round) {
+    target.step();
+    Scan scan = cut(*tracker, target, mirror);
+    mirror.expect_equal(target.pid(), start, start + 2 * kHuge);
+    bool found = round == 0   ? scan.data.contains(page_of(start) + 17)
+                 : round == 1 ? scan.absent.contains(page_of(start + kHuge))
+                              : scan.data.contains(page_of(start + kHuge));
+    EXPECT_TRUE(found) << round;
+  }
+}
+
+TEST_P(EveryTracker, GuardPagesAreReportedAndNeverCopied) {
+  if (!features_.guard && GetParam().kind == TrackerKind::kPagemapScan)
+    GTEST_SKIP() << "no PAGE_IS_GUARD";
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_pages(16);
+    memset(bytes, 1, 16 * kPageSize);
+    int done = madvise(bytes + 4 * kPageSize, 2 * kPageSize, MADV_GUARD_INSTALL);
+    gate.meet(done == 0 ? number_of(bytes) : 0);
+    madvise(bytes + 4 * kPageSize, kPageSize, MADV_GUARD_REMOVE);
+    madvise(bytes + 9 * kPageSize, kPageSize, MADV_GUARD_INSTALL);
+    gate.meet();
+  });
+  auto tracker = tracker_of(target);
+  uint64_t start = target.receive();
+  if (start == 0) GTEST_SKIP() << "this kernel has no MADV_GUARD_INSTALL";
+  uint64_t first = page_of(start);
+  PageSet before, after;
+  before.add({first + 4, 2});
+  after.add({first + 5, 1});
+  after.add({first + 9, 1});
+  Mirror mirror;
+  EXPECT_EQ(cut(*tracker, target, mirror).guard, before);
+  mirror.expect_equal(target.pid(), start, start + 16 * kPageSize);
+  EXPECT_EQ(cut(*tracker, target, mirror).guard, before);
+  target.step();
+  Scan scan = cut(*tracker, target, mirror);
+  EXPECT_EQ(scan.guard, after);
+  EXPECT_TRUE(scan.absent.contains(first + 9));
+  mirror.expect_equal(target.pid());
+}
+
+TEST_P(EveryTracker, GrowingStacksAndHeapsAreFollowed) {
+  Target target([](Gate& gate) {
+    uint8_t* room = map_pages(300, PROT_NONE);
+    auto* low =
+        static_cast<uint8_t*>(mmap(room + 298 * kPageSize, 2 * kPageSize, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0));
+    munmap(room, 298 * kPageSize);
+    low[0] = 1;
+    auto* heap = static_cast<uint8_t*>(sbrk(0));
+    gate.meet();
+    low[-static_cast<ptrdiff_t>(kPageSize)] = 2;
+    PD_ASSERT(sbrk(10 * kPageSize) != reinterpret_cast<void*>(-1));
+    memset(heap + kPageSize, 3, 8 * kPageSize);
+    gate.meet();
+    low[-static_cast<ptrdiff_t>(kPageSize) * 2] = 4;
+    heap[2 * kPageSize] = 5;
+    gate.meet();
+  });
+  auto tracker = tracker_of(target);
+  target.receive();
+  Mirror mirror;
+  cut(*tracker, target, mirror);
+  for (int round = 0; round < 2; ++round) {
+    target.step();
+    cut(*tracker, target, mirror);
+    mirror.expect_equal(target.pid());
+  }
+}
+
+TEST_P(EveryTracker, PagesGivenBackComeAgain) {
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_pages(16);
+    memset(bytes, 1, 16 * kPageSize);
+    gate.meet(number_of(bytes));
+    munmap(bytes + 8 * kPageSize, 8 * kPageSize);
+    gate.meet();
+  });
+  auto tracker = tracker_of(target);
+  uint64_t first = page_of(target.receive());
+  Mirror lost, mirror;
+  Scan scan = cut(*tracker, target, lost);
+  tracker->give_back(scan.data);
+  target.step();
+  Scan again = cut(*tracker, target, mirror);
+  EXPECT_TRUE(again.data.contains(first));
+  EXPECT_TRUE(again.absent.contains(first + 8));
+  mirror.expect_equal(target.pid());
+}
+
+TEST_P(EveryTracker, AWriterDuringPrecopyLosesNothing) {
+  constexpr size_t kPages = 2000;
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_pages(kPages);
+    madvise(bytes, kPages * kPageSize, MADV_NOHUGEPAGE);
+    gate.meet(number_of(bytes));
+    std::mt19937 random(1);
+    for (int round = 0; round < 5; ++round) {
+      std::atomic<bool> stop = false;
+      std::thread writer([&] {
+        while (!stop) {
+          uint8_t* page = bytes + (random() % kPages) * kPageSize;
+          memset(page + random() % 2048, static_cast<int>(random()), 2048);
+          if (random() % 64 == 0) madvise(page, kPageSize, MADV_DONTNEED);
+        }
+      });
+      gate.meet();  // the writer runs
+      stop = true;
+      writer.join();
+      gate.meet();  // it has stopped
+    }
+  });
+  auto tracker = tracker_of(target);
+  uint64_t start = target.receive();
+  uint64_t end = start + kPages * kPageSize;
+  Mirror mirror;
+  for (int round = 0; round < 5; ++round) {
+    target.step();
+    for (int pass = 0; pass < 4; ++pass) precopy(*tracker, target, mirror, start, end);
+    target.step();
+    cut(*tracker, target, mirror, start, end);
+    mirror.expect_equal(target.pid(), start, end);
+  }
+}
+
+// What the child of the random test does to its arena, by the number of the step.
+void random_operation(std::mt19937& random, uint8_t* arena, size_t pages, int file) {
+  size_t first = random() % pages;
+  size_t count = std::min<size_t>(1 + random() % 24, pages - first);
+  uint8_t* at = arena + first * kPageSize;
+  size_t size = count * kPageSize;
+  constexpr int kAccess = PROT_READ | PROT_WRITE;
+  switch (random() % 12) {
+    case 0:
+      mmap(at, size, kAccess, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+      break;
+    case 1:
+      mmap(at, size, kAccess, MAP_PRIVATE | MAP_FIXED, file, 0);
+      break;
+    case 2:
+      madvise(at, size, MADV_DONTNEED);
+      break;
+    case 3:
+      mprotect(at, size, random() % 2 ? PROT_NONE : PROT_READ);
+      break;
+    case 4:
+      munmap(at, size);
+      break;
+    case 5: {
+      uint8_t* to = arena + (random() % (pages - count + 1)) * kPageSize;
+      if (to + size <= at || at + size <= to)
+        (void)mremap(at, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+      break;
+    }
+    case 6:
+      madvise(at, size, random() % 2 ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE);
+      break;
+    case 7:
+      madvise(at, size, random() % 2 ? MADV_PAGEOUT : MADV_FREE);
+      break;
+    default: {
+      // Only where memory can be written: write(2) into a pipe of our own tells without a signal.
+      int ends[2];
+      PD_ASSERT(pipe(ends) == 0);
+      for (size_t page = 0; page < count; ++page) {
+        uint64_t value = random() % 8 ? random() : 0;
+        PD_ASSERT(write(ends[1], &value, sizeof(value)) == sizeof(value));
+        (void)!::read(ends[0], at + page * kPageSize + random() % 4088, sizeof(value));
+        int left = 0;
+        while (ioctl(ends[0], FIONREAD, &left) == 0 && left > 0) (void)!::read(ends[0], &value, 1);
+      }
+      close(ends[0]);
+      close(ends[1]);
+    }
+  }
+}
+
+TEST_P(EveryTracker, RandomOperationsAreFollowedExactly) {
+  constexpr size_t kPages = 200;
+  Fd file = Fd::adopt(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  for (unsigned seed = 1; seed <= 4; ++seed) {
+    Target target([&](Gate& gate) {
+      std::mt19937 random(seed);
+      uint8_t* arena = map_pages(kPages);
+      gate.meet(number_of(arena));
+      while (true) {
+        random_operation(random, arena, kPages, file.get());
+        gate.meet();
+      }
+    });
+    auto tracker = tracker_of(target);
+    uint64_t start = target.receive();
+    uint64_t end = start + kPages * kPageSize;
+    Mirror mirror;
+    std::mt19937 random(seed + 100);
+    for (int step = 0; step < 150 && !HasFailure(); ++step) {
+      SCOPED_TRACE(testing::Message() << "seed " << seed << " step " << step);
+      for (unsigned count = 1 + random() % 5; count > 0; --count) target.step();
+      if (random() % 3 == 0) {
+        precopy(*tracker, target, mirror, start, end);
+        continue;
+      }
+      cut(*tracker, target, mirror, start, end);
+      if (random() % 3 == 0) mirror.expect_equal(target.pid(), start, end);
+    }
+    cut(*tracker, target, mirror, start, end);
+    mirror.expect_equal(target.pid(), start, end);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, EveryTracker,
+    testing::Values(Choice{"pagemap_scan", "", TrackerKind::kPagemapScan},
+                    Choice{"soft_dirty", "pagemap_scan", TrackerKind::kSoftDirty},
+                    Choice{"full_by_scan", "wp_async,soft_dirty", TrackerKind::kFull},
+                    Choice{"full_by_pagemap", "pagemap_scan,soft_dirty", TrackerKind::kFull}),
+    [](const auto& choice) { return std::string(choice.param.name); });
+
+TEST(TrackerFeatures, CanBeDisabledByName) {
+  TrackerFeatures none = probe_tracker_features("soft_dirty,pagemap_scan,wp_async");
+  EXPECT_FALSE(none.pagemap_scan || none.wp_async || none.guard || none.soft_dirty);
+  EXPECT_EQ(best_tracker(none), TrackerKind::kFull);
+  EXPECT_EQ(probe_tracker_features("pagemap").pagemap_scan,
+            probe_tracker_features("").pagemap_scan);
+}
+
+TEST(PagemapScanTracker, SaysThatTheAddressSpaceIsAnother) {
+  TrackerFeatures features = probe_tracker_features("");
+  if (best_tracker(features) != TrackerKind::kPagemapScan)
+    GTEST_SKIP() << "no PAGEMAP_SCAN with WP_ASYNC";
+  Target target([](Gate& gate) {
+    gate.meet();
+    execl("/bin/sleep", "sleep", "100", nullptr);
+  });
+  auto tracker =
+      Tracker::create(TrackerKind::kPagemapScan, target.pid(), target.take_uffd(), features);
+  ASSERT_TRUE(tracker.ok());
+  target.receive();
+  ASSERT_TRUE((*tracker)->scan(target.areas(), Mode::kCut).ok());
+  target.go();
+  std::string exe = "/proc/" + std::to_string(target.pid()) + "/exe";
+  char link[256] = {};
+  while (readlink(exe.c_str(), link, sizeof(link) - 1) > 0 &&
+         std::string(link).find("sleep") == std::string::npos) {
+    sched_yield();
+  }
+  auto scan = (*tracker)->scan(target.areas(), Mode::kCut);
+  ASSERT_FALSE(scan.ok());
+  EXPECT_EQ(scan.error().code(), Code::kGone);
+}
+
+}  // namespace
+}  // namespace perdure::memory
