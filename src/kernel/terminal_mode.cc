@@ -36,6 +36,16 @@ Result<size_t> read_terminal(int file, MutableBytes buffer) {
   return static_cast<size_t>(got);
 }
 
+Result<size_t> write_some(int file, Bytes bytes) {
+  ssize_t wrote;
+  do {
+    wrote = ::write(file, bytes.data(), bytes.size());
+  } while (wrote < 0 && errno == EINTR);
+  if (wrote < 0 && errno == EAGAIN) return size_t{0};
+  if (wrote < 0) return Error::system(errno, "write to the terminal");
+  return static_cast<size_t>(wrote);
+}
+
 Status write_terminal(int file, Bytes bytes) {
   while (!bytes.empty()) {
     ssize_t wrote = ::write(file, bytes.data(), bytes.size());

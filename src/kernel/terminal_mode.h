@@ -24,6 +24,8 @@ Status set_window_size(int file, WindowSize size);
 // What is there to read now, at most the buffer; 0 at the end. A pty whose other side is closed
 // reads as ended.
 Result<size_t> read_terminal(int file, MutableBytes buffer);
+// Writes what a non-blocking terminal takes now; may be 0.
+Result<size_t> write_some(int file, Bytes bytes);
 // Writes everything, waiting as long as it takes.
 Status write_terminal(int file, Bytes bytes);
 

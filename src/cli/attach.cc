@@ -1,0 +1,84 @@
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "cli/context.h"
+#include "cli/foreground.h"
+#include "cli/output.h"
+#include "daemon/client.h"
+#include "daemon/group_name.h"
+#include "daemon/group_tasks.h"
+#include "kernel/folder.h"
+#include "kernel/proc/stat.h"
+
+namespace perdure::cli {
+namespace {
+
+Result<int> attach_process(const Context& context) {
+  const Arguments& arguments = context.arguments;
+  pid_t pid = 0;
+  const std::string& text = arguments.target;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
+  if (error != std::errc() || pid <= 0)
+    return Error(Code::kInvalid, "'" + text + "' is no process number");
+  auto stat = kernel::proc::read_stat(pid);
+  if (!stat.ok()) {
+    return Error(Code::kGone, "there is no process " + text)
+        .with_remedy("`ps` lists processes, `perdure ps` groups");
+  }
+  std::string name = arguments.name;
+  if (name.empty()) {
+    name = daemon::name_for_command(stat->comm, [&](const std::string& tried) {
+      return kernel::exists(context.places.place(tried, arguments.store).directory);
+    });
+  }
+  PD_TRY(daemon::check_group_name(name));
+  daemon::GroupPlace place = context.places.place(name, arguments.store);
+  daemon::AttachTask task(place, {.name = name, .pid = pid});
+  return launch(
+      context, place, task, Ground::kBackground, Redraw::kNo, [&](const control::Started& started) {
+        return print(fmt::format("{}: attached, process {}, {} process{}\n", name, pid,
+                                 started.processes(), started.processes() == 1 ? "" : "es"));
+      });
+}
+
+Result<int> show_terminal(daemon::Client& client, const std::string& name) {
+  auto terminal = PD_TRY(client.terminal());
+  PD_TRY(client.watch_end());
+  RelayEnd end =
+      PD_TRY(relay_terminal(client, std::move(terminal.master), terminal.replay, Redraw::kYes));
+  return finish_relay(end, name);
+}
+
+Result<int> attach_group(const Context& context) {
+  const Arguments& arguments = context.arguments;
+  if (!arguments.name.empty()) {
+    return Error(Code::kInvalid, "a group that exists has its name: --name is for a process")
+        .with_remedy("perdure attach " + arguments.target);
+  }
+  daemon::GroupPlace place = PD_TRY(context.places.find_group(arguments.target, arguments.store));
+  auto client = daemon::Client::connect(place);
+  if (!client.ok()) {
+    daemon::TakeOverTask task(place);
+    PD_TRY(launch(context, place, task, Ground::kBackground, Redraw::kNo,
+                  [&](const control::Started& started) {
+                    return print(fmt::format("{}: taken over by engine {}, process {}\n",
+                                             place.name, started.engine_pid(), started.root_pid()));
+                  }));
+    client = PD_TRY(daemon::Client::connect(place));
+  }
+  control::StatusReply status = PD_TRY(client->status());
+  if (status.has_terminal() && on_terminal() && !arguments.background)
+    return show_terminal(*client, place.name);
+  PD_TRY(print(fmt::format("{}: held by engine {}\n", place.name, status.engine_pid())));
+  return 0;
+}
+
+}  // namespace
+
+Result<int> attach(const Context& context) {
+  return daemon::is_number(context.arguments.target) ? attach_process(context)
+                                                     : attach_group(context);
+}
+
+}  // namespace perdure::cli

@@ -1,0 +1,37 @@
+// What every verb works with. One file per verb; each returns the exit status of the command.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cli/arguments.h"
+#include "daemon/places.h"
+
+namespace perdure::cli {
+
+struct Context {
+  const Arguments& arguments;
+  const daemon::Places& places;
+  char** main_arguments = nullptr;  // for the engine's process title
+  std::vector<int> inherited;       // descriptors from 3 on that the user passed
+};
+
+Result<int> run(const Context& context);
+Result<int> attach(const Context& context);
+Result<int> detach(const Context& context);
+Result<int> checkpoint(const Context& context);
+Result<int> restore(const Context& context);
+Result<int> ps(const Context& context);
+Result<int> log(const Context& context);
+Result<int> kill(const Context& context);
+Result<int> rm(const Context& context);
+Result<int> show(const Context& context);
+Result<int> diff(const Context& context);
+Result<int> scrub(const Context& context);
+Result<int> check(const Context& context);
+
+// The group that the arguments mean.
+Result<daemon::GroupPlace> the_group(const Context& context);
+
+}  // namespace perdure::cli

@@ -1,0 +1,37 @@
+#include "cli/engine_of.h"
+
+#include "cli/foreground.h"
+#include "daemon/group_tasks.h"
+#include "daemon/living.h"
+
+namespace perdure::cli {
+
+Error no_engine(const daemon::GroupPlace& place) {
+  if (daemon::find_living(place.directory)) {
+    return Error(Code::kNotFound, "group " + place.name + " runs without an engine")
+        .with_remedy("`perdure attach " + place.name + "` starts one that takes it over");
+  }
+  return Error(Code::kNotFound, "group " + place.name + " does not run")
+      .with_remedy("`perdure restore " + place.name + "` brings its newest epoch back");
+}
+
+Result<daemon::Client> engine_of(const daemon::GroupPlace& place) {
+  auto client = daemon::Client::connect(place);
+  if (client.ok() || client.error().code() != Code::kNotFound) return client;
+  return no_engine(place);
+}
+
+Status kill_group(const Context& context, const daemon::GroupPlace& place) {
+  auto client = daemon::Client::connect(place);
+  if (!client.ok()) {
+    if (!daemon::find_living(place.directory)) return no_engine(place);
+    daemon::TakeOverTask task(place);
+    PD_TRY(launch(context, place, task, Ground::kBackground, Redraw::kNo,
+                  [](const control::Started&) { return Status(Ok{}); }));
+    client = PD_TRY(daemon::Client::connect(place));
+  }
+  PD_TRY(client->kill());
+  return Ok{};
+}
+
+}  // namespace perdure::cli

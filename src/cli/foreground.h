@@ -1,0 +1,25 @@
+// Launching an engine from a verb, and what the verb does until its end: return at once, show the
+// group's terminal, or wait.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "cli/context.h"
+#include "cli/relay.h"
+#include "daemon/engine_process.h"
+
+namespace perdure::cli {
+
+enum class Ground : uint8_t { kForeground, kBackground };
+
+// Standard input and output are one the user sits at.
+bool on_terminal();
+
+// launched: prints what there is to say in the background.
+Result<int> launch(const Context& context, const daemon::GroupPlace& place,
+                   daemon::EngineTask& task, Ground ground, Redraw redraw,
+                   const std::function<Status(const control::Started&)>& launched);
+
+}  // namespace perdure::cli

@@ -1,0 +1,68 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "cli/context.h"
+#include "cli/epoch_view.h"
+#include "cli/foreground.h"
+#include "cli/json.h"
+#include "cli/output.h"
+#include "daemon/client.h"
+#include "daemon/group_name.h"
+#include "daemon/group_tasks.h"
+#include "daemon/living.h"
+#include "kernel/terminal_mode.h"
+
+namespace perdure::cli {
+namespace {
+
+Status say(const Context& context, const std::string& name, const control::Started& started) {
+  if (!context.arguments.json) {
+    return print(fmt::format("{}: epoch {} restored in {}, process {}\n", name, started.epoch(),
+                             duration_text(started.total_us()), started.root_pid()));
+  }
+  JsonWriter json;
+  json.begin_object().key("name").string(name).key("epoch").number(started.epoch());
+  json.key("total_us").number(started.total_us()).key("pages").number(started.pages());
+  json.key("root_pid").number(started.root_pid()).key("engine_pid").number(started.engine_pid());
+  json.key("timing").raw(started.timing_json()).end_object();
+  return print(json.take());
+}
+
+Status refuse_living(const daemon::GroupPlace& place) {
+  bool has_engine = daemon::Client::connect(place).ok();
+  if (!has_engine && !daemon::find_living(place.directory)) return Ok{};
+  return Error(Code::kBusy, "group " + place.name + " is running")
+      .with_remedy("`perdure kill " + place.name +
+                   "` ends it first, or restore a copy with --name NEW");
+}
+
+}  // namespace
+
+Result<int> restore(const Context& context) {
+  const Arguments& arguments = context.arguments;
+  daemon::GroupPlace source = PD_TRY(the_group(context));
+  daemon::GroupPlace target = source;
+  bool copy = !arguments.new_name.empty() && arguments.new_name != source.name;
+  if (copy) {
+    PD_TRY(daemon::check_group_name(arguments.new_name));
+    target = context.places.place(arguments.new_name, source.store);
+  }
+  PD_TRY(refuse_living(target));
+
+  engine::RestoreOptions options;
+  options.name = target.name;
+  options.epoch = arguments.epoch;
+  options.files = arguments.files;
+  options.isolate = arguments.isolate;
+  auto size = kernel::window_size(STDOUT_FILENO).value_or(kernel::WindowSize{});
+  options.terminal_size = {size.rows, size.columns};
+  Ground ground = arguments.background ? Ground::kBackground : Ground::kForeground;
+  auto streams = ground == Ground::kBackground ? daemon::CallersStreams::kSilence
+                                               : daemon::CallersStreams::kKeep;
+  daemon::RestoreTask task(target, std::move(options), copy ? source.directory : "", streams);
+  return launch(context, target, task, ground, Redraw::kYes, [&](const control::Started& started) {
+    return say(context, target.name, started);
+  });
+}
+
+}  // namespace perdure::cli
