@@ -1,6 +1,6 @@
 // What makes a process or thread impossible to save. Every check names the process, the reason and
 // what to do, and runs before a byte is stored. All threads are stopped and seized by the calling
-// thread. None of the checks takes zombies.
+// thread. Only check_process takes zombies.
 #pragma once
 
 #include <sys/types.h>
@@ -26,8 +26,8 @@ Status check_thread(const ProcessView& process, const kernel::proc::TaskStatus& 
 // 32-bit code.
 Status check_registers(const ProcessView& process, const kernel::Registers& registers);
 
-// What all threads of a process must share with its leader, descriptors and folders, and what they
-// must not have: semaphores to undo, system calls that go to user space.
+// What all threads of a process must share with its leader: descriptors and folders; and what none
+// may have: system calls that go to user space.
 Status check_thread_sharing(const ProcessView& process, pid_t tid);
 
 // Processes that share memory, descriptors, folders or signal handlers without being threads of

@@ -28,13 +28,12 @@ class TestChild {
     if (pid_ == 0) {
       ::close(ready[0]);
       body();
-      ::close(ready[1]);
+      PD_ASSERT(::write(ready[1], "x", 1) == 1);
       while (true) ::pause();
     }
     ::close(ready[1]);
     char byte;
-    while (::read(ready[0], &byte, 1) > 0) {
-    }
+    PD_ASSERT(::read(ready[0], &byte, 1) == 1);
     ::close(ready[0]);
   }
   TestChild(const TestChild&) = delete;
