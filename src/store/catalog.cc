@@ -61,19 +61,6 @@ Status apply_frame(const Frame& frame, EpochState& state) {
   return decode_index(sections.index, frame.header.place, state);
 }
 
-Result<EpochState> apply_chain(const SegmentSet& segments, const std::vector<Frame>& chain) {
-  EpochState state;
-  for (const Frame& frame : chain) {
-    const Commit commit = PD_TRY(read_commit(frame));
-    for (const FramePlace& place : commit.index_frames) {
-      const Frame part = PD_TRY(segments.read_metadata(place));
-      PD_TRY_WITHIN(place_name(place), apply_frame(part, state));
-    }
-    PD_TRY_WITHIN(place_name(frame.header.place), apply_frame(frame, state));
-  }
-  return state;
-}
-
 }  // namespace
 
 void Catalog::add(EpochRecord record) {
@@ -201,10 +188,23 @@ Result<Commit> read_commit(const Frame& frame) {
   return commit;
 }
 
-Result<std::vector<Frame>> read_chain(const SegmentSet& segments, FramePlace place) {
+Status apply_chain(const SegmentSet& segments, const std::vector<Frame>& chain, EpochState& state) {
+  for (const Frame& frame : chain) {
+    const Commit commit = PD_TRY(read_commit(frame));
+    for (const FramePlace& place : commit.index_frames) {
+      const Frame part = PD_TRY(segments.read_metadata(place));
+      PD_TRY_WITHIN(place_name(place), apply_frame(part, state));
+    }
+    PD_TRY_WITHIN(place_name(frame.header.place), apply_frame(frame, state));
+  }
+  return Ok{};
+}
+
+Result<std::vector<Frame>> read_chain(const SegmentSet& segments, FramePlace place,
+                                      FramePlace known) {
   std::vector<Frame> chain;
   uint32_t depth = kChainMax + 1;
-  while (!place.none()) {
+  while (!place.none() && place != known) {
     chain.push_back(PD_TRY(segments.read_metadata(place)));
     const Commit commit = PD_TRY(read_commit(chain.back()));
     // Each link is one less deep than the one before, so that no chain is endless.
@@ -220,7 +220,10 @@ Result<std::vector<Frame>> read_chain(const SegmentSet& segments, FramePlace pla
 }
 
 Result<EpochState> read_state(const SegmentSet& segments, FramePlace commit) {
-  return apply_chain(segments, PD_TRY(read_chain(segments, commit)));
+  const std::vector<Frame> chain = PD_TRY(read_chain(segments, commit));
+  EpochState state;
+  PD_TRY(apply_chain(segments, chain, state));
+  return state;
 }
 
 }  // namespace perdure::store

@@ -55,9 +55,12 @@ Result<Catalog> decode_catalog(Bytes payload);
 
 // The commit in this frame, and its index section.
 Result<Commit> read_commit(const Frame& frame);
-// The chain of commit frames that make up the state of an epoch: the full index first. what is
-// called for each.
-Result<std::vector<Frame>> read_chain(const SegmentSet& segments, FramePlace commit);
+// The chain of commit frames that make up the state of an epoch, the full index first; without
+// `known` and what it is based on, if that is part of the chain.
+Result<std::vector<Frame>> read_chain(const SegmentSet& segments, FramePlace commit,
+                                      FramePlace known = {});
+// What this chain makes of a state.
+Status apply_chain(const SegmentSet& segments, const std::vector<Frame>& chain, EpochState& state);
 Result<EpochState> read_state(const SegmentSet& segments, FramePlace commit);
 
 }  // namespace perdure::store

@@ -13,7 +13,8 @@ AlignedBuffer::AlignedBuffer(size_t size) : size_(size) {
   PD_ASSERT(data_ != nullptr);
 }
 
-IoQueue::IoQueue(std::shared_ptr<Device> device) : device_(std::move(device)) {
+IoQueue::IoQueue(std::shared_ptr<Device> device, Thread thread)
+    : device_(std::move(device)), may_thread_(thread) {
   free_.reserve(kBuffersMax);
 }
 
@@ -72,6 +73,7 @@ IoQueue::Ticket IoQueue::now() const {
 }
 
 void IoQueue::run_behind() {
+  if (may_thread_ == Thread::kNone) return;
   {
     const std::scoped_lock lock(mutex_);
     behind_ = added_;

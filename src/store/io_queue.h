@@ -47,7 +47,8 @@ class IoQueue {
   static constexpr size_t kBuffersMax = 8;
   static constexpr size_t kBufferBytes = 1u << 20;
 
-  explicit IoQueue(std::shared_ptr<Device> device);
+  enum class Thread : uint8_t { kNone, kIfUseful };
+  IoQueue(std::shared_ptr<Device> device, Thread thread);
   ~IoQueue();
 
   // A buffer of kBufferBytes; waits for one to be written if all are in flight.
@@ -103,6 +104,7 @@ class IoQueue {
   Ticket executed_ = 0;
   std::optional<Error> error_;
   Ticket error_at_ = 0;
+  Thread may_thread_;
   std::thread thread_;
 };
 

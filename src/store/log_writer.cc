@@ -23,7 +23,7 @@ constexpr int kZstdLevel =
 
 }  // namespace
 
-LogWriter::LogWriter(Setup setup) : setup_(std::move(setup)), queue_(setup_.device) {
+LogWriter::LogWriter(Setup setup) : setup_(std::move(setup)), queue_(setup_.device, setup_.thread) {
   if (setup_.compress == Compress::kYes) {
     raw_pages_ = AlignedBuffer(kFramePagesMax * kPageSize);
     scratch_.resize(ZSTD_compressBound(kUnitPages * kPageSize));
@@ -259,8 +259,9 @@ Status LogWriter::queue_anchor(FramePlace catalog, End how) {
 
 // A quarter of the store, so that a small store stays small and a large one has few files.
 uint64_t LogWriter::next_segment_bytes(uint64_t blocks) const {
-  uint64_t bytes = kSegmentBytesMin;
-  while (bytes < kSegmentBytesMax && bytes < setup_.allocated_bytes / 4) bytes *= 2;
+  uint64_t bytes = setup_.segment_bytes != 0 ? setup_.segment_bytes : kSegmentBytesMin;
+  const uint64_t most = setup_.segment_bytes != 0 ? bytes : kSegmentBytesMax;
+  while (bytes < most && bytes < setup_.allocated_bytes / 4) bytes *= 2;
   return std::max(bytes, (blocks + kFirstFrameBlock) * kBlockSize);
 }
 

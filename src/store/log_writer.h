@@ -29,6 +29,8 @@ class LogWriter {
     Compress compress = Compress::kNo;
     uint32_t newest_segment = 0;   // the highest number in use; the next one is higher
     uint64_t allocated_bytes = 0;  // by all segments: sizes the next one
+    uint64_t segment_bytes = 0;    // 0: by the size of the store
+    IoQueue::Thread thread = IoQueue::Thread::kIfUseful;
   };
   explicit LogWriter(Setup setup);
   ~LogWriter();

@@ -52,6 +52,9 @@ Status open_for_writing(Options& options, Store::Impl& impl) {
   setup.found = PD_TRY(recover_for_writing(impl.device, options.create, &setup.lock));
   setup.device = impl.device;
   setup.clock = impl.clock;
+  setup.segment_bytes = options.segment_bytes;
+  setup.thread =
+      options.writing == Writing::kInline ? IoQueue::Thread::kNone : IoQueue::Thread::kIfUseful;
   setup.compress = options.compression == CompressionKind::kZstd ? Compress::kYes : Compress::kNo;
   impl.core = PD_TRY(WriterCore::create(std::move(setup)));
   return Ok{};

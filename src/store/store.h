@@ -21,12 +21,16 @@
 #include "store/device.h"
 #include "store/epoch_reader.h"
 #include "store/epoch_writer.h"
+#include "store/retention.h"
 
 namespace perdure::store {
 
 enum class Access : uint8_t { kWrite, kRead };
 enum class Create : uint8_t { kNever, kIfMissing };
 enum class CompressionKind : uint8_t { kNone, kZstd };
+// Who writes: a thread of the store while the epoch is being filled, or (for a reproducible order)
+// only the caller.
+enum class Writing : uint8_t { kBehind, kInline };
 
 struct Options {
   std::string directory;
@@ -34,31 +38,22 @@ struct Options {
       Access::kRead;  // kWrite: the one writer; kRead: beside a writer, sees committed epochs
   Create create = Create::kNever;
   CompressionKind compression = CompressionKind::kNone;
+  Writing writing = Writing::kBehind;
+  uint64_t segment_bytes =
+      0;  // all segments of this size (for tests); 0: 4 to 64 MiB, by the store's size
   const Clock* clock = nullptr;              // the system's if null
   std::shared_ptr<Device> device = nullptr;  // a Linux directory if null
-};
-
-// Which epochs to keep: the newest `newest`, and of the older ones, for each rule, the last one of
-// every `every_ns` up to the age `for_ns`. The newest epoch is always kept.
-struct Retention {
-  struct Rule {
-    uint64_t every_ns = 0;  // 0: all of them
-    uint64_t for_ns = 0;
-  };
-  uint64_t newest = 1;
-  std::vector<Rule> rules;
 };
 
 struct SpaceReport {
   uint64_t segments = 0;
   uint64_t allocated_bytes = 0;  // what the segment files take
-  uint64_t live_bytes = 0;       // what the kept epochs need of that (0 if not counted)
 };
 struct CollectReport {
   uint64_t epochs_dropped = 0;
   uint64_t segments_deleted = 0;
-  uint64_t bytes_copied = 0;
-  SpaceReport space;
+  uint64_t bytes_copied = 0;  // by compaction
+  uint64_t live_bytes = 0;    // what the kept epochs need, about
 };
 
 struct ScrubReport {
@@ -101,9 +96,12 @@ class Store {
   // Readers: look for what a writer has committed or dropped since.
   Status refresh();
 
-  // Drops the epochs that the policy does not keep, and gives space back: segments that nothing
-  // needs are deleted, mostly dead ones are compacted. No epoch may be being filled or written.
+  // Forgets the epochs that the policy does not keep. Cheap enough for every epoch: space is given
+  // back once it is worth it (more than 8 MiB and an eighth of the store, or 16 epochs and half of
+  // them): segments that nothing needs are deleted, mostly dead ones compacted. Waits for epochs
+  // under way; none may be being filled.
   Result<CollectReport> retain(const Retention& policy);
+  // Forgets these epochs (may be none), and gives space back now.
   Result<CollectReport> drop(const std::vector<Epoch>& epochs);
 
   // Verifies every checksum of every epoch. progress may be empty; it is called a few times a

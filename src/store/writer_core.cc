@@ -16,14 +16,17 @@ constexpr uint64_t kCatalogCommits = 64;
 // a large epoch.
 constexpr uint64_t kCatalogBytes = 4u << 20;
 
-LogWriter::Setup log_setup(const std::shared_ptr<Device>& device, const Clock* clock,
-                           Compress compress, const Recovered& found) {
-  return {device,
-          clock,
-          found.store_id,
-          compress,
-          found.segments.empty() ? 0 : found.segments.back(),
-          found.allocated_bytes};
+LogWriter::Setup log_setup(const WriterCore::Setup& setup) {
+  LogWriter::Setup log;
+  log.device = setup.device;
+  log.clock = setup.clock;
+  log.store_id = setup.found.store_id;
+  log.compress = setup.compress;
+  log.newest_segment = setup.found.segments.empty() ? 0 : setup.found.segments.back();
+  log.allocated_bytes = setup.found.allocated_bytes;
+  log.segment_bytes = setup.segment_bytes;
+  log.thread = setup.thread;
+  return log;
 }
 
 // Any number does that another store does not have.
@@ -39,7 +42,7 @@ uint64_t new_store_id(const Clock& clock, const std::string& name) {
 WriterCore::WriterCore(Setup setup)
     : setup_(std::move(setup)),
       files_(setup_.found.files),
-      log_(log_setup(setup_.device, setup_.clock, setup_.compress, setup_.found)),
+      log_(log_setup(setup_)),
       catalog_(std::move(setup_.found.catalog)),
       catalog_place_(setup_.found.catalog_place),
       commits_since_catalog_(setup_.found.commits_since_catalog),
@@ -114,6 +117,32 @@ Status WriterCore::write_catalog(Catalog catalog) {
   return Ok{};
 }
 
+void WriterCore::forget_epochs(const std::vector<Epoch>& epochs) {
+  std::erase_if(catalog_.epochs, [&](const EpochRecord& record) {
+    if (std::find(epochs.begin(), epochs.end(), record.info.epoch) == epochs.end()) return false;
+    forgotten_bytes_ += record.info.bytes_written;
+    ++forgotten_epochs_;
+    return true;
+  });
+}
+
+Status WriterCore::replace_catalog(Catalog catalog) {
+  PD_TRY(write_catalog(std::move(catalog)));
+  // The state in memory says where things were.
+  state_ = {};
+  tip_.reset();
+  return Ok{};
+}
+
+Status WriterCore::begin_maintenance() {
+  if (filling()) {
+    return Error(Code::kInvalid, "epoch " + std::to_string(epoch_.value) + " is being filled");
+  }
+  settle_all();
+  if (failed_ || !log_.queue().failure().ok()) PD_TRY(recover_from_failure());
+  return prepare();
+}
+
 // Behind the sync of the last commit, so that it lists durable epochs only; the next sync makes it
 // durable itself.
 void WriterCore::write_catalog_if_due() {
@@ -151,16 +180,15 @@ Status WriterCore::recover_from_failure() {
 }
 
 Status WriterCore::load_state(Epoch parent) {
-  if (tip_ && tip_->info.epoch == parent) return Ok{};
+  const bool is_pending = !pending_.empty() && pending_.back()->record.info.epoch == parent;
+  if (!is_pending) settle_all();
   const EpochRecord* record = catalog_.find(parent);
-  if (record == nullptr) {
-    settle_all();
-    record = catalog_.find(parent);
-  }
-  if (record == nullptr) {
+  if (record == nullptr && !is_pending) {
     return Error(Code::kNotFound, "there is no epoch " + std::to_string(parent.value) + " in " +
                                       setup_.device->name());
   }
+  if (tip_ && tip_->info.epoch == parent) return Ok{};
+  PD_ASSERT(record != nullptr);  // the newest pending epoch is the tip
   EpochState state = PD_TRY(read_state(*files_, record->commit));
   state_ = std::move(state);
   tip_ = *record;

@@ -4,6 +4,7 @@
 // EpochWriter or a PendingEpoch needs it.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -33,6 +34,8 @@ class WriterCore {
     std::unique_ptr<DeviceLock> lock;
     const Clock* clock = nullptr;
     Compress compress = Compress::kNo;
+    uint64_t segment_bytes = 0;
+    IoQueue::Thread thread = IoQueue::Thread::kIfUseful;
     Recovered found;
   };
   static Result<std::shared_ptr<WriterCore>> create(Setup setup);
@@ -61,9 +64,20 @@ class WriterCore {
   void settle_all();
   bool filling() const { return epoch_.value != 0; }
   const Catalog& catalog() const { return catalog_; }
-  // Replaces the catalog (by one that keeps less, or has its epochs elsewhere) and makes it
-  // durable.
-  Status write_catalog(Catalog catalog);
+  // Settles everything and makes the log ready; kInvalid if an epoch is being filled.
+  Status begin_maintenance();
+  // Forgets epochs. That is durable with the next catalog: until then a crash brings them back.
+  void forget_epochs(const std::vector<Epoch>& epochs);
+  // Writes a catalog and waits until it is durable.
+  Status write_catalog() { return write_catalog(catalog_); }
+  // The same epochs, stored elsewhere.
+  Status replace_catalog(Catalog catalog);
+  // No segment from this one on may be deleted, even if no epoch needs it.
+  uint32_t oldest_needed() const { return std::min(catalog_place_.segment, log_.end().segment); }
+  // Bytes and number of the epochs forgotten since the last call of collected().
+  uint64_t forgotten_bytes() const { return forgotten_bytes_; }
+  uint64_t forgotten_epochs() const { return forgotten_epochs_; }
+  void collected() { forgotten_bytes_ = forgotten_epochs_ = 0; }
   LogWriter& log() { return log_; }
   const std::shared_ptr<SegmentSet>& files() const { return files_; }
   // Makes the log ready to be appended to; done by begin().
@@ -76,6 +90,7 @@ class WriterCore {
 
   Status recover_from_failure();
   Status load_state(Epoch parent);
+  Status write_catalog(Catalog catalog);
   void forget_filling();
 
   Status store_run(ObjectDelta& change, uint64_t first_page, Bytes pages);
@@ -105,6 +120,8 @@ class WriterCore {
   bool ready_ = false;   // prepare() was done
   bool failed_ = false;  // a submitted epoch was lost since the last begin()
   Epoch next_epoch_{1};
+  uint64_t forgotten_bytes_ = 0;
+  uint64_t forgotten_epochs_ = 0;
 
   // The state of tip_, if it is loaded: what the next epoch's index is relative to.
   EpochState state_;
