@@ -12,7 +12,8 @@ namespace {
 
 using kernel::Registers;
 
-// Results by which the kernel marks a call that is to be made again (include/linux/errno.h); a tracer sees them.
+// Results by which the kernel marks a call that is to be made again (include/linux/errno.h); a
+// tracer sees them.
 constexpr int64_t kErestartSys = -512;
 constexpr int64_t kErestartNoIntr = -513;
 constexpr int64_t kErestartNoHand = -514;
@@ -32,10 +33,13 @@ Result<uint64_t> read_timespec_ns(pid_t tid, uint64_t address) {
   timespec value{};
   PD_TRY(kernel::read_memory(tid, RemoteAddr(address),
                              MutableBytes(reinterpret_cast<uint8_t*>(&value), sizeof(value))));
-  return static_cast<uint64_t>(value.tv_sec) * 1'000'000'000ull + static_cast<uint64_t>(value.tv_nsec);
+  return static_cast<uint64_t>(value.tv_sec) * 1'000'000'000ull +
+         static_cast<uint64_t>(value.tv_nsec);
 }
 
-uint64_t left_until(uint64_t deadline_ns, uint64_t now_ns) { return deadline_ns > now_ns ? deadline_ns - now_ns : 0; }
+uint64_t left_until(uint64_t deadline_ns, uint64_t now_ns) {
+  return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+}
 
 struct Limit {
   uint64_t requested_ns = 0;
@@ -55,14 +59,17 @@ Result<Limit> limit_of(pid_t tid, long number, const Registers& registers) {
       limit.left_pointer = registers.r10;
       return limit;
     case SYS_poll:
-      limit.requested_ns = static_cast<uint64_t>(std::max<int32_t>(0, static_cast<int32_t>(registers.rdx))) * kNsPerMs;
+      limit.requested_ns =
+          static_cast<uint64_t>(std::max<int32_t>(0, static_cast<int32_t>(registers.rdx))) *
+          kNsPerMs;
       return limit;
     case SYS_futex:
       limit.requested_ns = PD_TRY(read_timespec_ns(tid, registers.r10));
       return limit;
     default:
       return Error(Code::kUnsupported, "thread " + std::to_string(tid) + " waits in system call " +
-                                           std::to_string(number) + ", whose time limit cannot be told");
+                                           std::to_string(number) +
+                                           ", whose time limit cannot be told");
   }
 }
 
@@ -70,8 +77,9 @@ bool futex_limit_is_absolute(const Registers& registers) {
   return (registers.rsi & FUTEX_CMD_MASK) != FUTEX_WAIT;
 }
 
-// restart_syscall(2) hides which call goes on. Its number is an operand just before the syscall instruction in every libc
-// (mov $N, %eax); -1 if it is not there, as in a generic syscall() function.
+// restart_syscall(2) hides which call goes on. Its number is an operand just before the syscall
+// instruction in every libc (mov $N, %eax); -1 if it is not there, as in a generic syscall()
+// function.
 long number_in_code(pid_t tid, uint64_t instruction) {
   constexpr size_t kLookBack = 48;
   constexpr uint8_t kMovEax = 0xb8;
@@ -80,8 +88,8 @@ long number_in_code(pid_t tid, uint64_t instruction) {
   for (size_t at = kLookBack - 5; at > 0; --at) {
     if (code[at] != kMovEax) continue;
     uint32_t number = load_le<uint32_t>(code + at + 1);
-    bool restarts = number == SYS_nanosleep || number == SYS_clock_nanosleep || number == SYS_poll ||
-                    number == SYS_futex;
+    bool restarts = number == SYS_nanosleep || number == SYS_clock_nanosleep ||
+                    number == SYS_poll || number == SYS_futex;
     if (restarts) return static_cast<long>(number);
   }
   return -1;
@@ -89,8 +97,10 @@ long number_in_code(pid_t tid, uint64_t instruction) {
 
 // The call behind ERESTART_RESTARTBLOCK.
 long original_number(pid_t tid, const Registers& registers, const WaitBook::Wait* known) {
-  if (static_cast<long>(registers.orig_rax) != SYS_restart_syscall) return static_cast<long>(registers.orig_rax);
-  return known != nullptr ? known->number : number_in_code(tid, registers.rip - kSyscallInstructionBytes);
+  if (static_cast<long>(registers.orig_rax) != SYS_restart_syscall)
+    return static_cast<long>(registers.orig_rax);
+  return known != nullptr ? known->number
+                          : number_in_code(tid, registers.rip - kSyscallInstructionBytes);
 }
 
 uint64_t time_left(const SettleInput& input, const WaitBook::Wait* known, uint64_t requested_ns) {
@@ -101,12 +111,13 @@ uint64_t time_left(const SettleInput& input, const WaitBook::Wait* known, uint64
 
 Result<SettledCall> settle_restart_block(pid_t tid, const SettleInput& input, WaitBook* book) {
   const Registers& registers = input.registers;
-  const WaitBook::Wait* known =
-      static_cast<long>(registers.orig_rax) == SYS_restart_syscall ? book->find(tid, registers) : nullptr;
+  const WaitBook::Wait* known = static_cast<long>(registers.orig_rax) == SYS_restart_syscall
+                                    ? book->find(tid, registers)
+                                    : nullptr;
   long number = original_number(tid, registers, known);
   if (number < 0) {
-    // Interrupted by someone else before us, from a function that hides the call: after a restore it ends with EINTR,
-    // as it may after any stop (signal(7)).
+    // Interrupted by someone else before us, from a function that hides the call: after a restore
+    // it ends with EINTR, as it may after any stop (signal(7)).
     SettledCall interrupted{registers, registers, {}};
     interrupted.saved.rax = static_cast<uint64_t>(-EINTR);
     interrupted.saved.orig_rax = ~0ull;
@@ -131,7 +142,8 @@ SettledCall settle_epoll(const SettleInput& input) {
   if (limit_ms > 0) {
     uint64_t since = input.wait.asleep_since_ns != 0 ? input.wait.asleep_since_ns : input.now_ns;
     uint64_t left = left_until(since + static_cast<uint64_t>(limit_ms) * kNsPerMs, input.now_ns);
-    again.r10 = std::min<uint64_t>((left + kNsPerMs - 1) / kNsPerMs, static_cast<uint64_t>(limit_ms));
+    again.r10 =
+        std::min<uint64_t>((left + kNsPerMs - 1) / kNsPerMs, static_cast<uint64_t>(limit_ms));
   }
   return SettledCall{again, again, {}};
 }
@@ -171,7 +183,8 @@ const WaitBook::Wait* WaitBook::find(pid_t tid, const Registers& registers) cons
 }
 
 void WaitBook::put(pid_t tid, const Registers& registers, long number, uint64_t deadline_ns) {
-  waits_[tid] = Wait{number, deadline_ns, registers.rip, registers.rsp, registers.rdi, registers.rsi};
+  waits_[tid] =
+      Wait{number, deadline_ns, registers.rip, registers.rsp, registers.rdi, registers.rsi};
 }
 
 Result<SettledCall> settle_call(pid_t tid, const SettleInput& input, WaitBook* book) {
@@ -187,7 +200,8 @@ Result<SettledCall> settle_call(pid_t tid, const SettleInput& input, WaitBook* b
     case -EINTR:
       return settle_eintr(input);
     default: {
-      // The call is complete; its number must not make the kernel think of restarting anything after a restore.
+      // The call is complete; its number must not make the kernel think of restarting anything
+      // after a restore.
       SettledCall settled{registers, registers, {}};
       settled.saved.orig_rax = ~0ull;
       return settled;

@@ -1,10 +1,13 @@
-// A thread that was interrupted inside a blocking system call, settled: what it resumes with here, and what it is saved
-// as. A call is undone and made again, never half done:
+// A thread that was interrupted inside a blocking system call, settled: what it resumes with here,
+// and what it is saved as. A call is undone and made again, never half done:
 //  - ERESTARTSYS, -NOINTR, -NOHAND: the kernel undoes it here; the record holds it undone.
-//  - ERESTART_RESTARTBLOCK (nanosleep, poll, futex with a relative limit): the kernel continues it here; the record holds
+//  - ERESTART_RESTARTBLOCK (nanosleep, poll, futex with a relative limit): the kernel continues it
+//  here; the record holds
 //    it undone, with the time that is left.
-//  - EINTR from a call that the kernel never restarts (epoll_wait, sigtimedwait; signal(7)): undone here as well, unless
-//    a signal that the thread does not block is pending. epoll_wait's limit is a register and is lowered to what is left.
+//  - EINTR from a call that the kernel never restarts (epoll_wait, sigtimedwait; signal(7)): undone
+//  here as well, unless
+//    a signal that the thread does not block is pending. epoll_wait's limit is a register and is
+//    lowered to what is left.
 // All functions: the thread is stopped and nothing was run in it yet.
 #pragma once
 
@@ -34,8 +37,8 @@ class WaitBook {
 };
 
 struct SettledCall {
-  kernel::Registers live;     // to resume with
-  kernel::Registers saved;    // for the record
+  kernel::Registers live;       // to resume with
+  kernel::Registers saved;      // for the record
   object::BlockedCall blocked;  // number 0: none
 };
 

@@ -30,10 +30,12 @@ Result<RemoteAddr> syscall_instruction(pid_t pid, const kernel::BatchArea& area)
   if (area.base().value != 0) return area.syscall_instruction();
   for (const kernel::proc::MapsEntry& entry : PD_TRY(kernel::proc::read_maps(pid))) {
     if (entry.path == "[vdso]") {
-      return kernel::find_syscall_instruction(pid, RemoteAddr(entry.start), entry.end - entry.start);
+      return kernel::find_syscall_instruction(pid, RemoteAddr(entry.start),
+                                              entry.end - entry.start);
     }
   }
-  return Error(Code::kUnsupported, "pid " + std::to_string(pid) + " has no vdso, so that no call can be made in it");
+  return Error(Code::kUnsupported,
+               "pid " + std::to_string(pid) + " has no vdso, so that no call can be made in it");
 }
 
 // An area that another engine left behind.
@@ -54,13 +56,14 @@ bool deliverable(const std::vector<std::array<uint8_t, 128>>& queue, uint64_t ma
 // One thread at rest, from its registers to its own answers.
 class ThreadCollector {
  public:
-  ThreadCollector(StoppedThread* thread, const ProcessView& process, ProcessMemo* memo, CollectContext* context)
+  ThreadCollector(StoppedThread* thread, const ProcessView& process, ProcessMemo* memo,
+                  CollectContext* context)
       : thread_(*thread), process_(process), memo_(*memo), context_(*context) {}
 
   // extra: further calls for the same batch, decoded by the caller.
   template <typename AddCalls, typename Decode>
-  Status run(const std::vector<std::array<uint8_t, 128>>& process_queue, object::Thread* record, AddCalls add,
-             Decode decode) {
+  Status run(const std::vector<std::array<uint8_t, 128>>& process_queue, object::Thread* record,
+             AddCalls add, Decode decode) {
     Tracee& tracee = thread_.tracee;
     const pid_t tid = tracee.tid();
     kernel::proc::TaskStatus status = PD_TRY(read_thread(process_.pid, tid, record));
@@ -86,15 +89,17 @@ class ThreadCollector {
   }
 
  private:
-  Status settle(const kernel::proc::TaskStatus& status, const std::vector<std::array<uint8_t, 128>>& queue,
-                const std::vector<std::array<uint8_t, 128>>& process_queue, kernel::Registers* registers,
-                RegisterGuard* guard, object::Thread* record) {
+  Status settle(const kernel::proc::TaskStatus& status,
+                const std::vector<std::array<uint8_t, 128>>& queue,
+                const std::vector<std::array<uint8_t, 128>>& process_queue,
+                kernel::Registers* registers, RegisterGuard* guard, object::Thread* record) {
     (void)status;
     const pid_t tid = thread_.tracee.tid();
     const kernel::abi::RseqConfiguration rseq = PD_TRY(kernel::rseq_configuration(tid));
     PD_TRY(kernel::abort_restartable_sequence(tid, rseq, registers));
-    SettleInput input{*registers, thread_.wait, context_.stopped_at_ns,
-                      deliverable(queue, guard->saved_mask()) || deliverable(process_queue, guard->saved_mask())};
+    SettleInput input{
+        *registers, thread_.wait, context_.stopped_at_ns,
+        deliverable(queue, guard->saved_mask()) || deliverable(process_queue, guard->saved_mask())};
     SettledCall settled = PD_TRY(settle_call(tid, input, &context_.waits));
     guard->replace(settled.live);
     record->set_registers(&settled.saved, sizeof(settled.saved));
@@ -108,8 +113,9 @@ class ThreadCollector {
   CollectContext& context_;
 };
 
-Status collect_leader(StoppedProcess* process, ProcessMemo* memo, CollectContext* context, const ProcessView& view,
-                      object::Process* record, object::Thread* leader, uint64_t* brk) {
+Status collect_leader(StoppedProcess* process, ProcessMemo* memo, CollectContext* context,
+                      const ProcessView& view, object::Process* record, object::Thread* leader,
+                      uint64_t* brk) {
   StoppedThread& thread = process->threads.front();
   auto queue = PD_TRY(thread.tracee.pending(Tracee::Queue::kProcess));
   put_pending(queue, record->mutable_pending());
@@ -137,15 +143,18 @@ Status collect_other_threads(StoppedProcess* process, ProcessMemo* memo, Collect
     PD_TRY(check_thread_namespaces(view, thread.tid(), own));
     const ObjectId id = context->ids.id_of(memo->key() + ":thread:" + std::to_string(thread.tid()));
     PD_TRY(ThreadCollector(&thread, view, memo, context)
-               .run({}, &context->graph.threads[id], [](kernel::Batch*) {},
-                    [](const kernel::Batch&) -> Status { return {}; }));
+               .run(
+                   {}, &context->graph.threads[id], [](kernel::Batch*) {},
+                   [](const kernel::Batch&) -> Status { return {}; }));
     record->add_threads(id.value);
   }
   return {};
 }
 
-// The executable's identity: the mapping of /proc/PID/exe's file stands in MappedFiles by its inode.
-ObjectId executable_record(const object::AddressSpace& space, const MappedFiles& files, const std::string& path) {
+// The executable's identity: the mapping of /proc/PID/exe's file stands in MappedFiles by its
+// inode.
+ObjectId executable_record(const object::AddressSpace& space, const MappedFiles& files,
+                           const std::string& path) {
   for (const object::Vma& vma : space.vmas()) {
     if (vma.kind() != object::Vma::FILE_PRIVATE) continue;
     auto record = files.records().find(ObjectId(vma.file()));
@@ -192,14 +201,16 @@ Result<Fd> take_userfaultfd(StoppedProcess* process, const ProcessMemo& memo) {
   PD_TRY(memo.area.run(&leader, &making));
   if (making.result(made) < 0) return Fd();
   Fd pidfd = Fd::adopt(static_cast<int>(syscall(SYS_pidfd_open, process->pid, 0)));
-  Fd ours = Fd::adopt(static_cast<int>(syscall(SYS_pidfd_getfd, pidfd.get(), making.result(made), 0)));
+  Fd ours =
+      Fd::adopt(static_cast<int>(syscall(SYS_pidfd_getfd, pidfd.get(), making.result(made), 0)));
   kernel::Batch closing = memo.area.batch();
   closing.call(SYS_close, {making.result(made)});
   PD_TRY(memo.area.run(&leader, &closing));
   return ours;
 }
 
-Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* memo, CollectContext* context) {
+Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* memo,
+                                         CollectContext* context) {
   CollectedProcess collected;
   collected.id = context->ids.id_of(memo->key());
   object::Process& record = context->graph.processes[collected.id];
@@ -210,11 +221,12 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   const kernel::proc::Namespaces own = PD_TRY(kernel::proc::read_namespaces(process->pid));
   PD_TRY(check_namespaces(view, own, context->root_namespaces));
 
-  const ObjectId leader = context->ids.id_of(memo->key() + ":thread:" + std::to_string(process->pid));
+  const ObjectId leader =
+      context->ids.id_of(memo->key() + ":thread:" + std::to_string(process->pid));
   record.add_threads(leader.value);
   VmaOptions options;
-  PD_TRY_WITHIN(view.name(), collect_leader(process, memo, context, view, &record, &context->graph.threads[leader],
-                                            &options.brk));
+  PD_TRY_WITHIN(view.name(), collect_leader(process, memo, context, view, &record,
+                                            &context->graph.threads[leader], &options.brk));
   PD_TRY_WITHIN(view.name(), collect_other_threads(process, memo, context, view, &record));
   if (process->threads.front().tracee.stop_kind() == kernel::StopKind::kGroupStop) {
     record.set_state(object::Process::STOPPED);
@@ -226,7 +238,8 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   VmaCapture vmas = PD_TRY(capture_vmas(process->pid, options, context->files, context->objects));
   collected.space = context->ids.id_of(memo->key() + ":space:" + std::to_string(memo->executions));
   record.set_address_space(collected.space.value);
-  record.set_executable_file(executable_record(vmas.space, context->files, record.executable()).value);
+  record.set_executable_file(
+      executable_record(vmas.space, context->files, record.executable()).value);
   context->graph.address_spaces[collected.space] = std::move(vmas.space);
   collected.areas = std::move(vmas.private_areas);
   memo->flags = std::move(vmas.entries);
@@ -236,7 +249,8 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
 Status leave_process(StoppedProcess* process, ProcessMemo* memo) {
   if (!memo->area.present(process->pid)) return {};
   Tracee& leader = process->threads.front().tracee;
-  const RemoteAddr instruction = PD_TRY(syscall_instruction(process->pid, kernel::BatchArea::at(RemoteAddr())));
+  const RemoteAddr instruction =
+      PD_TRY(syscall_instruction(process->pid, kernel::BatchArea::at(RemoteAddr())));
   RegisterGuard guard = PD_TRY(RegisterGuard::hold(&leader));
   PD_TRY(memo->area.unmap(&leader, instruction));
   memo->area = kernel::BatchArea::at(RemoteAddr());

@@ -1,8 +1,9 @@
-// Collect: one stopped process and its threads as records. What cannot be saved is refused here, before a byte is stored.
+// Collect: one stopped process and its threads as records. What cannot be saved is refused here,
+// before a byte is stored.
 //
-// Callers: the tracer thread; the whole group is frozen. Registers, signal masks and memory of the process are as before
-// when a function returns, on every path, but for what settling a blocked call changes (blocked_call.h) and for the batch
-// area, which stays mapped until leave().
+// Callers: the tracer thread; the whole group is frozen. Registers, signal masks and memory of the
+// process are as before when a function returns, on every path, but for what settling a blocked
+// call changes (blocked_call.h) and for the batch area, which stays mapped until leave().
 #pragma once
 
 #include <sys/types.h>
@@ -29,14 +30,16 @@ namespace perdure::capture {
 
 // What the engine keeps of a process from one epoch to the next.
 struct ProcessMemo {
-  pid_t pid = 0;                 // in the engine's PID namespace
+  pid_t pid = 0;  // in the engine's PID namespace
   uint64_t start_ticks = 0;
-  uint32_t executions = 0;       // address spaces that it has had since it was met
+  uint32_t executions = 0;  // address spaces that it has had since it was met
   kernel::BatchArea area = kernel::BatchArea::at(RemoteAddr());
-  std::vector<kernel::proc::MapsEntry> flags;   // VmFlags of its mappings as last read
-  bool tracked = false;          // the engine's write protection is on
+  std::vector<kernel::proc::MapsEntry> flags;  // VmFlags of its mappings as last read
+  bool tracked = false;                        // the engine's write protection is on
 
-  std::string key() const { return "proc:" + std::to_string(pid) + ":" + std::to_string(start_ticks); }
+  std::string key() const {
+    return "proc:" + std::to_string(pid) + ":" + std::to_string(start_ticks);
+  }
 };
 
 struct CollectContext {
@@ -53,20 +56,22 @@ struct CollectContext {
 
 struct CollectedProcess {
   ObjectId id;
-  ObjectId space;                // 0: zombie
+  ObjectId space;  // 0: zombie
   ProcessView view;
   std::vector<memory::Area> areas;
 };
 
-// Makes sure that the batch area is mapped, if it is not there yet (a new process) or no more (it executed a program,
-// which counts up memo->executions). inherited: where a parent has one.
+// Makes sure that the batch area is mapped, if it is not there yet (a new process) or no more (it
+// executed a program, which counts up memo->executions). inherited: where a parent has one.
 Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, ProcessMemo* memo);
 
-// A userfaultfd of the process's own, taken out of it and closed there. Invalid if it cannot have one.
+// A userfaultfd of the process's own, taken out of it and closed there. Invalid if it cannot have
+// one.
 Result<Fd> take_userfaultfd(StoppedProcess* process, const ProcessMemo& memo);
 
 // Fills the records of the process, its threads and its address space.
-Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* memo, CollectContext* context);
+Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* memo,
+                                         CollectContext* context);
 
 // Unmaps the batch area.
 Status leave_process(StoppedProcess* process, ProcessMemo* memo);

@@ -48,7 +48,8 @@ Result<std::vector<object::SysvSegment>> list_segments() {
     std::vector<std::string_view> words = kernel::proc::split(line, ' ');
     if (words.size() < 11 || words[0] == "key") continue;
     auto number = [&](size_t word) { return kernel::proc::parse_signed(words[word]).value_or(0); };
-    const uint32_t mode = static_cast<uint32_t>(kernel::proc::parse_unsigned(words[2], 8).value_or(0));
+    const uint32_t mode =
+        static_cast<uint32_t>(kernel::proc::parse_unsigned(words[2], 8).value_or(0));
     object::SysvSegment segment;
     segment.set_key(number(0));
     segment.set_id(static_cast<int32_t>(number(1)));
@@ -67,12 +68,14 @@ Result<std::vector<object::SysvSegment>> list_segments() {
 // A segment that nobody has attached is attached here for the moment in which its file is opened.
 Result<ObjectId> open_unattached(int id, uint64_t size, MemoryObjects& objects) {
   void* address = shmat(id, nullptr, SHM_RDONLY);
-  if (address == reinterpret_cast<void*>(-1)) return Error::system(errno, "attach SysV segment", std::to_string(id));
+  if (address == reinterpret_cast<void*>(-1))
+    return Error::system(errno, "attach SysV segment", std::to_string(id));
   const uint64_t start = reinterpret_cast<uint64_t>(address);
   char path[96];
   std::snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", start,
                 (start + size + kPageSize - 1) & ~(kPageSize - 1));
-  Result<ObjectId> object = objects.add(path, "/SYSV00000000 (deleted)", MemoryObjects::Tmpfs::kAsMemory);
+  Result<ObjectId> object =
+      objects.add(path, "/SYSV00000000 (deleted)", MemoryObjects::Tmpfs::kAsMemory);
   (void)shmdt(address);
   return object;
 }
@@ -93,7 +96,8 @@ Status capture_sysv_segments(pid_t pid, MemoryObjects& objects, object::Group* g
     if (known != mapped.end()) {
       segment.set_memory_object(known->second.value);
     } else if (own) {
-      segment.set_memory_object(PD_TRY(open_unattached(segment.id(), segment.size(), objects)).value);
+      segment.set_memory_object(
+          PD_TRY(open_unattached(segment.id(), segment.size(), objects)).value);
     } else {
       continue;
     }

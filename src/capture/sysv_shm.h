@@ -1,4 +1,5 @@
-// SysV shared memory segments of a group's own IPC namespace: all of them, attached or not (shmget(2), shmctl(2)).
+// SysV shared memory segments of a group's own IPC namespace: all of them, attached or not
+// (shmget(2), shmctl(2)).
 #pragma once
 
 #include <sys/types.h>
@@ -9,8 +10,8 @@
 
 namespace perdure::capture {
 
-// pid: a stopped process of the group. In the host's IPC namespace only segments that the group has mapped are noted,
-// which are those in `objects`.
+// pid: a stopped process of the group. In the host's IPC namespace only segments that the group has
+// mapped are noted, which are those in `objects`.
 Status capture_sysv_segments(pid_t pid, MemoryObjects& objects, object::Group* group);
 
 }  // namespace perdure::capture

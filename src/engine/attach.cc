@@ -24,10 +24,12 @@ Status check_attachable(pid_t pid) {
   Result<kernel::proc::TaskStatus> status = kernel::proc::read_status(pid);
   if (!status.ok()) return no_process(pid);
   const std::string who = "pid " + std::to_string(pid) + " (" + status->name + ")";
-  if (status->is_zombie()) return Error(Code::kGone, who + " has ended already and waits to be reaped");
+  if (status->is_zombie())
+    return Error(Code::kGone, who + " has ended already and waits to be reaped");
   if (pid == 1 || pid == getpid()) return Error(Code::kInvalid, who + " cannot be a group");
   if (status->tgid != pid) {
-    return Error(Code::kInvalid, std::to_string(pid) + " is a thread of process " + std::to_string(status->tgid))
+    return Error(Code::kInvalid,
+                 std::to_string(pid) + " is a thread of process " + std::to_string(status->tgid))
         .with_remedy("attach to the process");
   }
   if (status->tracer_pid != 0) {
@@ -35,7 +37,8 @@ Status check_attachable(pid_t pid) {
         .with_remedy("let the debugger or the other engine detach first");
   }
   if (geteuid() != 0 && status->uids[0] != getuid()) {
-    return Error(Code::kPermission, who + " belongs to another user (uid " + std::to_string(status->uids[0]) + ")")
+    return Error(Code::kPermission,
+                 who + " belongs to another user (uid " + std::to_string(status->uids[0]) + ")")
         .with_remedy("run as that user or as root");
   }
   Result<std::string> executable = kernel::proc::read_link(kernel::proc::path_of(pid, "exe"));
@@ -53,8 +56,8 @@ bool is_running(pid_t pid, uint64_t start_ticks) {
 
 Status take_terminal(GroupState* state, const Fd& init) {
   if (state->instance.terminal_fd() < 0) return {};
-  state->terminal =
-      Fd::adopt(static_cast<int>(syscall(SYS_pidfd_getfd, init.get(), state->instance.terminal_fd(), 0)));
+  state->terminal = Fd::adopt(
+      static_cast<int>(syscall(SYS_pidfd_getfd, init.get(), state->instance.terminal_fd(), 0)));
   if (!state->terminal.valid()) return Error::system(errno, "take over", "the group's terminal");
   state->terminal_device = PD_TRY(kernel::slave_device(state->terminal));
   return {};
@@ -65,20 +68,25 @@ Status take_terminal(GroupState* state, const Fd& init) {
 Status attach(const AttachOptions& options, GroupState* state) {
   PD_TRY(check_attachable(options.pid));
   PD_TRY(state->features.require(kernel::Feature::kPtrace));
-  const std::string text = PD_TRY(kernel::proc::read_text(kernel::proc::path_of(options.pid, "cmdline")));
-  for (std::string_view word : kernel::proc::split(text, '\0')) state->instance.add_command(std::string(word));
+  const std::string text =
+      PD_TRY(kernel::proc::read_text(kernel::proc::path_of(options.pid, "cmdline")));
+  for (std::string_view word : kernel::proc::split(text, '\0'))
+    state->instance.add_command(std::string(word));
   return settle_tree(options.pid, Kinship::kStranger, state);
 }
 
 Status take_over(GroupState* state) {
   state->instance = PD_TRY(load_instance(state->store->name()));
   object::Instance& instance = state->instance;
-  const pid_t pid = instance.own_namespaces() ? instance.init_pid() : instance.roots_size() > 0 ? instance.roots(0) : 0;
-  const uint64_t ticks = instance.own_namespaces()           ? instance.init_start_ticks()
+  const pid_t pid = instance.own_namespaces()   ? instance.init_pid()
+                    : instance.roots_size() > 0 ? instance.roots(0)
+                                                : 0;
+  const uint64_t ticks = instance.own_namespaces()              ? instance.init_start_ticks()
                          : instance.root_start_ticks_size() > 0 ? instance.root_start_ticks(0)
                                                                 : 0;
   if (pid == 0 || instance.boot_id() != PD_TRY(read_boot_id()) || !is_running(pid, ticks)) {
-    return Error(Code::kGone, "group " + state->name + " is not running").with_remedy("run `perdure restore`");
+    return Error(Code::kGone, "group " + state->name + " is not running")
+        .with_remedy("run `perdure restore`");
   }
   state->end = Fd::adopt(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!state->end.valid()) return Error::system(errno, "open a pidfd of", std::to_string(pid));

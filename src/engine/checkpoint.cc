@@ -1,5 +1,6 @@
-// One checkpoint. The window begins with the first interrupt and ends with resume(); before it, pages are copied while
-// the group runs; after it, records are encoded and everything is made durable.
+// One checkpoint. The window begins with the first interrupt and ends with resume(); before it,
+// pages are copied while the group runs; after it, records are encoded and everything is made
+// durable.
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -31,7 +32,8 @@ using capture::CollectedProcess;
 using capture::Frozen;
 using capture::StoppedProcess;
 
-// Below this much resident memory the copy itself is cheaper than a second stop to prepare pre-copy passes.
+// Below this much resident memory the copy itself is cheaper than a second stop to prepare pre-copy
+// passes.
 constexpr uint64_t kSurveyBytesMin = 16u << 20;
 // A pass is worth while as long as it copies clearly less than the one before.
 constexpr int kPrecopyPassesMax = 4;
@@ -39,7 +41,8 @@ constexpr uint64_t kPrecopyEnoughPages = 512;
 
 class Checkpoint {
  public:
-  Checkpoint(GroupState* state, const CheckpointOptions& options) : state_(*state), options_(options) {}
+  Checkpoint(GroupState* state, const CheckpointOptions& options)
+      : state_(*state), options_(options) {}
 
   Result<CheckpointReport> run() {
     Result<CheckpointReport> report = attempt();
@@ -82,8 +85,9 @@ class Checkpoint {
     return begin;
   }
 
-  // A first epoch of a large group: stop once without copying, so that what cannot be saved is refused before anything is
-  // written, and write protection is there for the passes that copy while the group runs.
+  // A first epoch of a large group: stop once without copying, so that what cannot be saved is
+  // refused before anything is written, and write protection is there for the passes that copy
+  // while the group runs.
   bool needs_survey() const {
     if (!state_.full_next) return false;
     Result<std::vector<pid_t>> pids = capture::list_processes(state_.scope);
@@ -165,8 +169,14 @@ class Checkpoint {
     const pid_t first = frozen->processes().front().pid;
     const kernel::proc::Namespaces namespaces = PD_TRY(kernel::proc::read_namespaces(first));
     state_.mapped_files.reset();
-    capture::CollectContext context{graph_,        state_.ids,  state_.pids, state_.waits,
-                                    state_.mapped_files, objects_, namespaces,  static_cast<pid_t>(getpid()),
+    capture::CollectContext context{graph_,
+                                    state_.ids,
+                                    state_.pids,
+                                    state_.waits,
+                                    state_.mapped_files,
+                                    objects_,
+                                    namespaces,
+                                    static_cast<pid_t>(getpid()),
                                     frozen->stopped_at_ns()};
     std::vector<capture::Member> members;
     std::vector<Fd> pidfds;
@@ -202,7 +212,8 @@ class Checkpoint {
 
   Member& member_for(const StoppedProcess& process) {
     Member& member = state_.members[process.pid];
-    if (member.memo.start_ticks != process.start_ticks) {  // a new process under an old number, or a new one
+    if (member.memo.start_ticks !=
+        process.start_ticks) {  // a new process under an old number, or a new one
       member = Member();
       member.memo.pid = process.pid;
       member.memo.start_ticks = process.start_ticks;
@@ -215,7 +226,8 @@ class Checkpoint {
   kernel::BatchArea parent_area(pid_t pid) const {
     Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid);
     auto parent = stat.ok() ? state_.members.find(stat->ppid) : state_.members.end();
-    return parent == state_.members.end() ? kernel::BatchArea::at(RemoteAddr()) : parent->second.memo.area;
+    return parent == state_.members.end() ? kernel::BatchArea::at(RemoteAddr())
+                                          : parent->second.memo.area;
   }
 
   Status track(StoppedProcess* process, Member* member) {
@@ -226,8 +238,8 @@ class Checkpoint {
       uffd = PD_TRY(capture::take_userfaultfd(process, member->memo));
       if (!uffd.valid()) kind = memory::TrackerKind::kFull;
     }
-    member->tracker =
-        PD_TRY(memory::Tracker::create(kind, process->pid, std::move(uffd), state_.tracker_features));
+    member->tracker = PD_TRY(
+        memory::Tracker::create(kind, process->pid, std::move(uffd), state_.tracker_features));
     member->memo.tracked = true;
     fresh_.insert(process->pid);
     return {};
@@ -251,18 +263,22 @@ class Checkpoint {
     for (const CollectedProcess& collected : collected_) {
       if (collected.space.value == 0) continue;
       object::Process& record = graph_.processes.at(collected.id);
-      for (object::FdEntry& entry : files_.processes[next].fds) *record.add_fds() = std::move(entry);
-      for (object::FileLock& lock : files_.processes[next].locks) *record.add_locks() = std::move(lock);
+      for (object::FdEntry& entry : files_.processes[next].fds)
+        *record.add_fds() = std::move(entry);
+      for (object::FileLock& lock : files_.processes[next].locks)
+        *record.add_locks() = std::move(lock);
       ++next;
     }
     graph_.open_files.merge(files_.files);
-    for (const auto& [id, file] : state_.mapped_files.records()) graph_.open_files.emplace(id, file);
+    for (const auto& [id, file] : state_.mapped_files.records())
+      graph_.open_files.emplace(id, file);
     graph_.pipes = std::move(files_.pipes);
     graph_.ptys = std::move(files_.ptys);
     return {};
   }
 
-  // The window's share of the pages. A process met for the first time shares pages with its parent as fork left them.
+  // The window's share of the pages. A process met for the first time shares pages with its parent
+  // as fork left them.
   Status cut_memory(const CollectedProcess& collected) {
     Member& member = state_.members.at(collected.view.pid);
     memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
@@ -280,9 +296,11 @@ class Checkpoint {
     if (parent == state_.members.end() || parent->second.space.value == 0) return {};
     Result<memory::PageSet> same =
         memory::same_frames(parent->second.memo.pid, collected.view.pid, scan->data);
-    if (!same.ok()) return {};  // without the privilege to see frames pages are stored once for each
+    if (!same.ok())
+      return {};  // without the privilege to see frames pages are stored once for each
     for (const memory::PageRun& run : same->runs()) {
-      PD_TRY(writer_->share_pages(collected.space, run.first, run.count, parent->second.space, run.first));
+      PD_TRY(writer_->share_pages(collected.space, run.first, run.count, parent->second.space,
+                                  run.first));
     }
     scan->data = scan->data.without(*same);
     return {};
@@ -339,7 +357,8 @@ class Checkpoint {
     timespec boot{};
     clock_gettime(CLOCK_BOOTTIME, &boot);
     const int64_t boot_ns = boot.tv_sec * 1'000'000'000 + boot.tv_nsec;
-    group->set_captured_monotonic_ns(static_cast<uint64_t>(static_cast<int64_t>(captured_monotonic_ns_) + monotonic));
+    group->set_captured_monotonic_ns(
+        static_cast<uint64_t>(static_cast<int64_t>(captured_monotonic_ns_) + monotonic));
     group->set_captured_boottime_ns(static_cast<uint64_t>(boot_ns + boottime));
   }
 
@@ -348,7 +367,8 @@ class Checkpoint {
     object::Terminal* terminal = group->mutable_terminal();
     terminal->set_present(true);
     termios2 settings{};
-    if (ioctl(state_.terminal.get(), TCGETS2, &settings) == 0) terminal->set_termios(&settings, sizeof(settings));
+    if (ioctl(state_.terminal.get(), TCGETS2, &settings) == 0)
+      terminal->set_termios(&settings, sizeof(settings));
     winsize size{};
     if (ioctl(state_.terminal.get(), TIOCGWINSZ, &size) == 0) {
       terminal->set_rows(size.ws_row);
@@ -390,16 +410,18 @@ class Checkpoint {
       return std::none_of(collected_.begin(), collected_.end(),
                           [&](const CollectedProcess& c) { return c.view.pid == item.first; });
     });
-    std::erase_if(state_.shared, [this](const auto& item) { return !graph_.memory_objects.contains(item.first); });
+    std::erase_if(state_.shared,
+                  [this](const auto& item) { return !graph_.memory_objects.contains(item.first); });
     report_.epoch = info.epoch;
     report_.bytes_written = info.bytes_written;
     report_.processes = collected_.size();
   }
 
   std::string note() const {
-    return "{\"stop_us\":" + std::to_string(report_.stop_us) + ",\"processes\":" + std::to_string(collected_.size()) +
-           ",\"threads\":" + std::to_string(report_.threads) + ",\"pages\":" + std::to_string(report_.pages) +
-           ",\"timing\":" + timing_.json() + "}";
+    return "{\"stop_us\":" + std::to_string(report_.stop_us) +
+           ",\"processes\":" + std::to_string(collected_.size()) +
+           ",\"threads\":" + std::to_string(report_.threads) +
+           ",\"pages\":" + std::to_string(report_.pages) + ",\"timing\":" + timing_.json() + "}";
   }
 
   GroupState& state_;

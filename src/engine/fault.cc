@@ -23,7 +23,8 @@ FaultPoints& points() {
 
 Status fault_point(const char* name) {
   if (points().wanted < 0 || points().passed++ != points().wanted) return {};
-  return Error(Code::kIo, std::string("failure injected at step ") + std::to_string(points().wanted) + " (" + name + ")");
+  return Error(Code::kIo, std::string("failure injected at step ") +
+                              std::to_string(points().wanted) + " (" + name + ")");
 }
 
 void reset_fault_points() { points().passed = 0; }

@@ -1,5 +1,6 @@
-// Fault points: a testing aid that is always compiled in. PERDURE_FAIL_STEP=N makes the N-th point of a checkpoint (from 0)
-// fail, so that a test can show that a failure at every step leaves the group as it was.
+// Fault points: a testing aid that is always compiled in. PERDURE_FAIL_STEP=N makes the N-th point
+// of a checkpoint (from 0) fail, so that a test can show that a failure at every step leaves the
+// group as it was.
 #pragma once
 
 #include "base/result.h"

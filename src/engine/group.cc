@@ -23,13 +23,15 @@ constexpr int kKillRoundsMax = 1000;
 Group::Group(std::unique_ptr<GroupState> state) : state_(std::move(state)) {}
 Group::~Group() = default;
 
-Result<std::unique_ptr<Group>> Group::start(const StartOptions& options, std::unique_ptr<store::Store> store) {
+Result<std::unique_ptr<Group>> Group::start(const StartOptions& options,
+                                            std::unique_ptr<store::Store> store) {
   std::unique_ptr<GroupState> state = PD_TRY(GroupState::create(options.name, std::move(store)));
   PD_TRY(engine::start(options, state.get()));
   return std::make_unique<Group>(std::move(state));
 }
 
-Result<std::unique_ptr<Group>> Group::attach(const AttachOptions& options, std::unique_ptr<store::Store> store) {
+Result<std::unique_ptr<Group>> Group::attach(const AttachOptions& options,
+                                             std::unique_ptr<store::Store> store) {
   std::unique_ptr<GroupState> state = PD_TRY(GroupState::create(options.name, std::move(store)));
   PD_TRY(engine::attach(options, state.get()));
   return std::make_unique<Group>(std::move(state));
@@ -42,7 +44,8 @@ Result<std::unique_ptr<Group>> Group::take_over(std::unique_ptr<store::Store> st
   return std::make_unique<Group>(std::move(state));
 }
 
-Result<std::unique_ptr<Group>> Group::restore(const RestoreOptions& options, std::unique_ptr<store::Store> store) {
+Result<std::unique_ptr<Group>> Group::restore(const RestoreOptions& options,
+                                              std::unique_ptr<store::Store> store) {
   std::unique_ptr<GroupState> state = PD_TRY(GroupState::create(options.name, std::move(store)));
   PD_TRY(engine::restore(options, state.get()));
   return std::make_unique<Group>(std::move(state));
@@ -91,7 +94,8 @@ store::Store& Group::store() { return *state_->store; }
 Status kill_group(GroupState* state) {
   if (state->scope.init != 0) {
     // The kernel ends every process of a PID namespace with its init (pid_namespaces(7)).
-    if (::kill(state->scope.init, SIGKILL) != 0 && errno != ESRCH) return Error::system(errno, "kill", "the group");
+    if (::kill(state->scope.init, SIGKILL) != 0 && errno != ESRCH)
+      return Error::system(errno, "kill", "the group");
     return {};
   }
   for (int round = 0; round < kKillRoundsMax; ++round) {

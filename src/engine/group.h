@@ -1,5 +1,6 @@
-// Group: the engine's hold on one running group, from whichever side it came: started, adopted, taken over or restored.
-// All calls come from the one thread that made it (it is the ptrace tracer). Destroying it lets the group run on.
+// Group: the engine's hold on one running group, from whichever side it came: started, adopted,
+// taken over or restored. All calls come from the one thread that made it (it is the ptrace
+// tracer). Destroying it lets the group run on.
 #pragma once
 
 #include <sys/types.h>
@@ -24,21 +25,24 @@ class GroupState;
 class Group {
  public:
   // Starts a command as a group of its own.
-  static Result<std::unique_ptr<Group>> start(const StartOptions& options, std::unique_ptr<store::Store> store);
+  static Result<std::unique_ptr<Group>> start(const StartOptions& options,
+                                              std::unique_ptr<store::Store> store);
   // Adopts the process tree below a running process.
-  static Result<std::unique_ptr<Group>> attach(const AttachOptions& options, std::unique_ptr<store::Store> store);
+  static Result<std::unique_ptr<Group>> attach(const AttachOptions& options,
+                                               std::unique_ptr<store::Store> store);
   // Takes over a group whose engine died: the store's instance file tells its processes.
   static Result<std::unique_ptr<Group>> take_over(std::unique_ptr<store::Store> store);
   // Brings an epoch back to life.
-  static Result<std::unique_ptr<Group>> restore(const RestoreOptions& options, std::unique_ptr<store::Store> store);
+  static Result<std::unique_ptr<Group>> restore(const RestoreOptions& options,
+                                                std::unique_ptr<store::Store> store);
 
   explicit Group(std::unique_ptr<GroupState> state);
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
   ~Group();
 
-  // Saves the group's state; returns when the epoch is durable. On any failure the group runs on and the store holds
-  // what it held before.
+  // Saves the group's state; returns when the epoch is durable. On any failure the group runs on
+  // and the store holds what it held before.
   Result<CheckpointReport> checkpoint(const CheckpointOptions& options);
   // SIGKILL to every process of the group.
   Status kill();
@@ -48,7 +52,8 @@ class Group {
   const std::string& name() const;
   // A pidfd that becomes readable when the group has ended; -1 once it has been waited for.
   int end_fd() const;
-  // After end_fd() became readable: the wait(2) status of the group's command, if this engine is its parent.
+  // After end_fd() became readable: the wait(2) status of the group's command, if this engine is
+  // its parent.
   std::optional<int> wait_status();
   // The pty master of a group with a terminal; invalid otherwise. Stays owned here.
   int terminal_fd() const;

@@ -1,4 +1,5 @@
-// Noting a new instance of a group: in the state and in the store's instance file, for a later takeover.
+// Noting a new instance of a group: in the state and in the store's instance file, for a later
+// takeover.
 #pragma once
 
 #include <sys/types.h>
@@ -12,8 +13,8 @@ namespace perdure::engine {
 
 struct NewInstance {
   restore::Init* init = nullptr;
-  pid_t main_pid = 0;      // as the init sees it
-  Fd terminal;             // pty master, if any
+  pid_t main_pid = 0;  // as the init sees it
+  Fd terminal;         // pty master, if any
 };
 
 // A group with namespaces of its own: its init is let live without us.

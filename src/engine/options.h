@@ -22,11 +22,12 @@ struct TerminalSize {
 
 struct StartOptions {
   std::string name;
-  std::vector<std::string> command;          // looked up in PATH
-  std::vector<std::string> environment;      // "NAME=VALUE"
+  std::vector<std::string> command;      // looked up in PATH
+  std::vector<std::string> environment;  // "NAME=VALUE"
   std::string cwd;
-  std::array<int, 3> streams = {0, 1, 2};    // borrowed; used where terminal is kNone
-  Terminal terminal = Terminal::kNone;       // kNew: a pty of the group's own is its 0, 1, 2 and controlling terminal
+  std::array<int, 3> streams = {0, 1, 2};  // borrowed; used where terminal is kNone
+  Terminal terminal =
+      Terminal::kNone;  // kNew: a pty of the group's own is its 0, 1, 2 and controlling terminal
   TerminalSize terminal_size;
 };
 
@@ -37,10 +38,11 @@ struct AttachOptions {
 
 struct RestoreOptions {
   std::string name;
-  Epoch epoch;                               // 0: the newest
+  Epoch epoch;  // 0: the newest
   FilePolicy files = FilePolicy::kUnchanged;
-  bool isolate = false;                      // adopted groups: into fresh namespaces
-  std::array<int, 3> streams = {0, 1, 2};    // what standard streams that led outside the group become
+  bool isolate = false;  // adopted groups: into fresh namespaces
+  std::array<int, 3> streams = {0, 1,
+                                2};  // what standard streams that led outside the group become
   TerminalSize terminal_size;
 };
 
@@ -50,19 +52,19 @@ struct CheckpointOptions {
 
 struct CheckpointReport {
   Epoch epoch;
-  uint64_t stop_us = 0;       // the stop window
+  uint64_t stop_us = 0;  // the stop window
   uint64_t precopy_us = 0;
-  uint64_t total_us = 0;      // request to durable
+  uint64_t total_us = 0;  // request to durable
   uint64_t bytes_written = 0;
   uint64_t pages = 0;
   uint64_t processes = 0;
   uint64_t threads = 0;
-  std::string timing_json;    // each part of the window, microseconds
+  std::string timing_json;  // each part of the window, microseconds
 };
 
 struct RestoreReport {
   Epoch epoch;
-  uint64_t total_us = 0;      // request to the group running
+  uint64_t total_us = 0;  // request to the group running
   uint64_t pages = 0;
   std::string timing_json;
 };

@@ -1,7 +1,8 @@
 // Bringing an epoch back to life.
 //
-//   records -> checked -> plan; init (or builder) opens the files and clones the roots; the engine makes the tree with its
-//   memory, then gives every process its state, one step for all before the next; then everything runs at once.
+//   records -> checked -> plan; init (or builder) opens the files and clones the roots; the engine
+//   makes the tree with its memory, then gives every process its state, one step for all before the
+//   next; then everything runs at once.
 // Until the last step nothing of the program has run, and a failure leaves no process behind.
 #include <fcntl.h>
 #include <signal.h>
@@ -102,7 +103,8 @@ class Restorer {
     Epoch epoch = options_.epoch;
     if (epoch.value == 0) {
       std::optional<store::EpochInfo> newest = state_.store->newest();
-      if (!newest) return Error(Code::kNotFound, "group " + state_.name + " has no epoch to restore");
+      if (!newest)
+        return Error(Code::kNotFound, "group " + state_.name + " has no epoch to restore");
       epoch = newest->epoch;
     }
     reader_ = PD_TRY(state_.store->read_epoch(epoch));
@@ -121,7 +123,8 @@ class Restorer {
     for (uint64_t id : graph_.group.processes()) {
       const object::Process& process = graph_.processes.at(ObjectId(id));
       const object::Process* parent = graph_.find_process(process.parent_pid());
-      if (parent == nullptr || process.address_space() == 0 || parent->address_space() == 0) continue;
+      if (parent == nullptr || process.address_space() == 0 || parent->address_space() == 0)
+        continue;
       if (share_pages(parent->address_space(), process.address_space())) {
         pairs.insert({parent->address_space(), process.address_space()});
       }
@@ -154,14 +157,16 @@ class Restorer {
     auto offset = [](uint64_t wanted, const timespec& now) {
       return static_cast<int64_t>(wanted) - (now.tv_sec * 1'000'000'000 + now.tv_nsec);
     };
-    return kernel::enter_time_namespace_for_children(offset(graph_.group.captured_monotonic_ns(), monotonic),
-                                                     offset(graph_.group.captured_boottime_ns(), boottime));
+    return kernel::enter_time_namespace_for_children(
+        offset(graph_.group.captured_monotonic_ns(), monotonic),
+        offset(graph_.group.captured_boottime_ns(), boottime));
   }
 
   Status open_terminal() {
     const object::Terminal& saved = graph_.group.terminal();
     if (!saved.present()) return {};
-    terminal_ = PD_TRY(kernel::open_terminal(options_.terminal_size.rows, options_.terminal_size.columns));
+    terminal_ =
+        PD_TRY(kernel::open_terminal(options_.terminal_size.rows, options_.terminal_size.columns));
     return kernel::set_terminal_settings(terminal_.slave, saved.termios());
   }
 
@@ -189,12 +194,17 @@ class Restorer {
     std::vector<uint8_t> buffer(kFillBytes);
     const uint64_t size = graph_.memory_objects.at(id).size();
     for (const store::PageExtent& whole : reader_->extents(id)) {
-      for (uint64_t first = whole.first_page; first < whole.end(); first += kFillBytes >> kPageShift) {
-        const store::PageExtent part = whole.clipped(first, std::min(first + (kFillBytes >> kPageShift), whole.end()));
+      for (uint64_t first = whole.first_page; first < whole.end();
+           first += kFillBytes >> kPageShift) {
+        const store::PageExtent part =
+            whole.clipped(first, std::min(first + (kFillBytes >> kPageShift), whole.end()));
         const uint64_t at = part.first_page << kPageShift;
-        PD_TRY(reader_->read_pages(part, MutableBytes(buffer.data(), uint64_t{part.count} << kPageShift)));
-        const uint64_t bytes = std::min(uint64_t{part.count} << kPageShift, size > at ? size - at : 0);
-        if (pwrite(fd, buffer.data(), bytes, static_cast<off_t>(at)) != static_cast<ssize_t>(bytes)) {
+        PD_TRY(reader_->read_pages(
+            part, MutableBytes(buffer.data(), uint64_t{part.count} << kPageShift)));
+        const uint64_t bytes =
+            std::min(uint64_t{part.count} << kPageShift, size > at ? size - at : 0);
+        if (pwrite(fd, buffer.data(), bytes, static_cast<off_t>(at)) !=
+            static_cast<ssize_t>(bytes)) {
           return Error::system(errno, "fill memory object", std::to_string(id.value));
         }
       }
@@ -204,7 +214,8 @@ class Restorer {
 
   // In the builder, inside the namespaces.
   Result<std::string> build() {
-    // Descriptors of the group lie below those of the builder: both have to fit. What may be is what the engine may.
+    // Descriptors of the group lie below those of the builder: both have to fit. What may be is
+    // what the engine may.
     rlimit files{};
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
       files.rlim_cur = files.rlim_max;
@@ -216,12 +227,14 @@ class Restorer {
       (void)setrlimit(RLIMIT_CORE, &no_core);
     }
     PD_TRY(restore::make_sysv_segments(graph_, *reader_));
-    restore::FileBuilder builder =
-        PD_TRY(restore::FileBuilder::open_all(graph_, file_options(terminal_.slave.valid() ? terminal_.slave.get() : -1)));
+    restore::FileBuilder builder = PD_TRY(restore::FileBuilder::open_all(
+        graph_, file_options(terminal_.slave.valid() ? terminal_.slave.get() : -1)));
     restore::BuilderAnswer answer;
     answer.opened = builder.opened();
-    const restore::ParentOf parent = own_namespaces_ ? restore::ParentOf::kTheBuilder : restore::ParentOf::kTheEngine;
-    for (size_t root : plan_.roots) answer.roots.push_back(PD_TRY(restore::clone_root(plan_.nodes[root], parent)));
+    const restore::ParentOf parent =
+        own_namespaces_ ? restore::ParentOf::kTheBuilder : restore::ParentOf::kTheEngine;
+    for (size_t root : plan_.roots)
+      answer.roots.push_back(PD_TRY(restore::clone_root(plan_.nodes[root], parent)));
     return restore::encode_answer(answer);
   }
 
@@ -229,8 +242,8 @@ class Restorer {
     restore::BuilderAnswer answer = PD_TRY(restore::decode_answer(init->answer()));
     Verifier verifier(graph_, *reader_);
     restore::Site site(graph_, *reader_, state_.features, std::move(answer.opened));
-    const RemoteAddr gap =
-        PD_TRY(restore::find_common_gap(graph_, kernel::BatchArea::kBytes + kPageSize + restore::kScratchBytes));
+    const RemoteAddr gap = PD_TRY(restore::find_common_gap(
+        graph_, kernel::BatchArea::kBytes + kPageSize + restore::kScratchBytes));
     site.area = kernel::BatchArea::at(gap);
     site.scratch = gap + kernel::BatchArea::kBytes + kPageSize;
     roots_ = PD_TRY(outer_pids(*init, answer.roots));
@@ -256,8 +269,9 @@ class Restorer {
 
   Status give_state(restore::Site* site) {
     using Step = Status (*)(Skeleton*, restore::Site*);
-    constexpr Step kSteps[] = {restore::place_files,    restore::leave_builder,      restore::make_threads,
-                               restore::set_state,      restore::give_up_privileges, restore::put_registers};
+    constexpr Step kSteps[] = {restore::place_files,        restore::leave_builder,
+                               restore::make_threads,       restore::set_state,
+                               restore::give_up_privileges, restore::put_registers};
     for (Step step : kSteps) {
       if (step == restore::leave_builder) PD_TRY(seal_memory(site));
       for (Skeleton* skeleton : living()) PD_TRY(step(skeleton, site));
@@ -285,18 +299,22 @@ class Restorer {
   }
 
   // The roots' pids as the engine sees them.
-  Result<std::vector<pid_t>> outer_pids(const restore::Init& init, const std::vector<pid_t>& inner) const {
+  Result<std::vector<pid_t>> outer_pids(const restore::Init& init,
+                                        const std::vector<pid_t>& inner) const {
     if (!own_namespaces_) return inner;
     std::map<pid_t, pid_t> outer_of;
-    const std::string text = PD_TRY(kernel::proc::read_text(kernel::proc::path_of(init.pid(), init.pid(), "children")));
+    const std::string text =
+        PD_TRY(kernel::proc::read_text(kernel::proc::path_of(init.pid(), init.pid(), "children")));
     for (std::string_view word : kernel::proc::split(text, ' ')) {
-      const pid_t pid = static_cast<pid_t>(kernel::proc::parse_signed(kernel::proc::trimmed(word)).value_or(0));
+      const pid_t pid =
+          static_cast<pid_t>(kernel::proc::parse_signed(kernel::proc::trimmed(word)).value_or(0));
       if (pid == 0) continue;
       outer_of[PD_TRY(kernel::proc::read_status(pid)).inner_tgid()] = pid;
     }
     std::vector<pid_t> outer;
     for (pid_t pid : inner) {
-      if (!outer_of.contains(pid)) return Error(Code::kGone, "a process of the group ended before it was restored");
+      if (!outer_of.contains(pid))
+        return Error(Code::kGone, "a process of the group ended before it was restored");
       outer.push_back(outer_of[pid]);
     }
     return outer;
@@ -307,7 +325,8 @@ class Restorer {
     state_.instance.set_serial(graph_.group.instance_serial());
     state_.parent = report_.epoch;
     const object::Process& main = main_process();
-    if (own_namespaces_) return settle_instance({init, main.pid(), std::move(terminal_.master)}, &state_);
+    if (own_namespaces_)
+      return settle_instance({init, main.pid(), std::move(terminal_.master)}, &state_);
     PD_TRY(init->release(main.pid(), {}));
     return settle_tree(roots_.front(), Kinship::kChild, &state_);
   }
@@ -350,6 +369,8 @@ class Restorer {
 
 }  // namespace
 
-Status restore(const RestoreOptions& options, GroupState* state) { return Restorer(options, state).run(); }
+Status restore(const RestoreOptions& options, GroupState* state) {
+  return Restorer(options, state).run();
+}
 
 }  // namespace perdure::engine

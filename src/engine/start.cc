@@ -39,7 +39,8 @@ void unblock_signals() {
 // Runs in the command's process; returns only on failure.
 Error execute(const StartOptions& options, int slave) {
   (void)setsid();
-  if (slave >= 0 && ioctl(slave, TIOCSCTTY, 0) != 0) return Error::system(errno, "take", "the terminal");
+  if (slave >= 0 && ioctl(slave, TIOCSCTTY, 0) != 0)
+    return Error::system(errno, "take", "the terminal");
   for (int number = 0; number < 3; ++number) {
     const int from = slave >= 0 ? slave : options.streams[static_cast<size_t>(number)];
     if (from == number) {
@@ -48,7 +49,8 @@ Error execute(const StartOptions& options, int slave) {
       return Error::system(errno, "place", "standard stream " + std::to_string(number));
     }
   }
-  if (!options.cwd.empty() && chdir(options.cwd.c_str()) != 0) return Error::system(errno, "enter", options.cwd);
+  if (!options.cwd.empty() && chdir(options.cwd.c_str()) != 0)
+    return Error::system(errno, "enter", options.cwd);
   unblock_signals();
   std::vector<char*> arguments = pointers(options.command);
   std::vector<char*> environment = pointers(options.environment);
@@ -67,7 +69,8 @@ Status spawn_command(const StartOptions& options, int slave) {
   if (child < 0) return Error::system(errno, "fork");
   if (child == 0) {
     Error error = execute(options, slave);
-    const std::string text = std::string(1, static_cast<char>(error.code())) + error.message() + '\0' + error.remedy();
+    const std::string text =
+        std::string(1, static_cast<char>(error.code())) + error.message() + '\0' + error.remedy();
     (void)!write(report[1], text.data(), text.size());
     _exit(127);
   }
@@ -80,7 +83,8 @@ Status spawn_command(const StartOptions& options, int slave) {
   if (size <= 0) return {};
   text[size] = '\0';
   const std::string message(text + 1);
-  const char* remedy = message.size() + 2 < static_cast<size_t>(size) ? text + message.size() + 2 : "";
+  const char* remedy =
+      message.size() + 2 < static_cast<size_t>(size) ? text + message.size() + 2 : "";
   return Error(static_cast<Code>(text[0]), message).with_remedy(remedy);
 }
 
@@ -90,7 +94,8 @@ Status start(const StartOptions& options, GroupState* state) {
   PD_ASSERT(!options.command.empty());
   kernel::TerminalPair terminal;
   if (options.terminal == Terminal::kNew) {
-    terminal = PD_TRY(kernel::open_terminal(options.terminal_size.rows, options.terminal_size.columns));
+    terminal =
+        PD_TRY(kernel::open_terminal(options.terminal_size.rows, options.terminal_size.columns));
   }
   const int slave = terminal.slave.valid() ? terminal.slave.get() : -1;
   auto body = [&]() -> Result<std::string> {

@@ -17,25 +17,29 @@ constexpr size_t kInstanceBytesMax = 1u << 20;
 
 }  // namespace
 
-Result<std::unique_ptr<GroupState>> GroupState::create(std::string name, std::unique_ptr<store::Store> store) {
+Result<std::unique_ptr<GroupState>> GroupState::create(std::string name,
+                                                       std::unique_ptr<store::Store> store) {
   const char* disabled = std::getenv("PERDURE_DISABLE");
   kernel::Features features = PD_TRY(kernel::Features::from_environment());
-  memory::TrackerFeatures tracking = memory::probe_tracker_features(disabled == nullptr ? "" : disabled);
+  memory::TrackerFeatures tracking =
+      memory::probe_tracker_features(disabled == nullptr ? "" : disabled);
   memory::Copier copier = PD_TRY(memory::Copier::create());
-  auto state = std::make_unique<GroupState>(std::move(name), std::move(store), std::move(features), tracking,
-                                            std::move(copier));
+  auto state = std::make_unique<GroupState>(std::move(name), std::move(store), std::move(features),
+                                            tracking, std::move(copier));
   state->instance.set_terminal_fd(-1);
   return state;
 }
 
-// Ids only ever grow within a store, so that an object of one epoch is never taken for that of another.
+// Ids only ever grow within a store, so that an object of one epoch is never taken for that of
+// another.
 uint64_t GroupState::first_free_id(const store::Store& store) {
   uint64_t next = object::kFirstFreeObjectId;
   std::optional<store::EpochInfo> newest = store.newest();
   if (!newest) return next;
   Result<std::unique_ptr<store::EpochReader>> reader = store.read_epoch(newest->epoch);
   if (!reader.ok()) return next;
-  for (const store::ObjectSummary& object : (*reader)->objects()) next = std::max(next, object.object.value + 1);
+  for (const store::ObjectSummary& object : (*reader)->objects())
+    next = std::max(next, object.object.value + 1);
   return next;
 }
 

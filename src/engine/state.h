@@ -32,8 +32,8 @@ namespace perdure::engine {
 struct Member {
   capture::ProcessMemo memo;
   std::unique_ptr<memory::Tracker> tracker;
-  ObjectId space;                      // that the tracker belongs to
-  std::vector<memory::Area> areas;     // as of the last capture, for pre-copy
+  ObjectId space;                   // that the tracker belongs to
+  std::vector<memory::Area> areas;  // as of the last capture, for pre-copy
 };
 
 struct StoredRecord {
@@ -53,9 +53,11 @@ class GroupState {
         ids(first_free_id(*store)),
         mapped_files(ids, &checksums) {}
 
-  static Result<std::unique_ptr<GroupState>> create(std::string name, std::unique_ptr<store::Store> store);
+  static Result<std::unique_ptr<GroupState>> create(std::string name,
+                                                    std::unique_ptr<store::Store> store);
 
-  // Forgets what makes the next epoch smaller than a full one: after a failure nothing of it can be trusted.
+  // Forgets what makes the next epoch smaller than a full one: after a failure nothing of it can be
+  // trusted.
   void forget_epoch();
 
   std::string name;
@@ -67,13 +69,13 @@ class GroupState {
 
   capture::Scope scope;
   object::Instance instance;
-  Fd end;                              // pidfd of the init, or of the root
-  pid_t waited_pid = 0;                // our child whose end is the group's; 0: not our child
+  Fd end;                // pidfd of the init, or of the root
+  pid_t waited_pid = 0;  // our child whose end is the group's; 0: not our child
   std::optional<int> wait_status;
-  Fd terminal;                         // pty master
+  Fd terminal;  // pty master
   std::optional<dev_t> terminal_device;
   std::optional<RestoreReport> restored;
-  Epoch parent;                        // epoch that the next one follows; 0: the newest
+  Epoch parent;  // epoch that the next one follows; 0: the newest
 
   object::IdTable ids;
   kernel::PidMap pids;
@@ -83,7 +85,7 @@ class GroupState {
   capture::MappedFiles mapped_files;
   std::map<pid_t, Member> members;
   std::map<ObjectId, memory::SharedTracker> shared;
-  std::map<ObjectId, StoredRecord> stored;   // records of the last epoch
+  std::map<ObjectId, StoredRecord> stored;  // records of the last epoch
   bool full_next = true;
 
  private:

@@ -11,7 +11,8 @@ namespace perdure::engine {
 
 class Timing {
  public:
-  explicit Timing(const Clock& clock) : clock_(clock), last_ns_(clock.monotonic_ns()), start_ns_(last_ns_) {}
+  explicit Timing(const Clock& clock)
+      : clock_(clock), last_ns_(clock.monotonic_ns()), start_ns_(last_ns_) {}
 
   // The part that ends now. `name` is a literal.
   void mark(const char* name) {

@@ -77,7 +77,8 @@ RemoteAddr BatchArea::syscall_instruction() const {
   return base_ + static_cast<uint64_t>(perdure_batch_code_syscall - perdure_batch_code_begin);
 }
 
-Result<BatchArea> BatchArea::map(Tracee* tracee, RemoteAddr syscall_instruction, RemoteAddr wanted) {
+Result<BatchArea> BatchArea::map(Tracee* tracee, RemoteAddr syscall_instruction,
+                                 RemoteAddr wanted) {
   // The name's bytes go where the stopped program cannot miss them: below its red zone, put back
   // afterwards.
   Registers registers = PD_TRY(tracee->registers());
@@ -96,9 +97,9 @@ Result<BatchArea> BatchArea::map(Tracee* tracee, RemoteAddr syscall_instruction,
   const uint64_t placement = wanted.value == 0 ? MAP_PRIVATE : MAP_PRIVATE | MAP_FIXED_NOREPLACE;
   int64_t sized = PD_TRY(
       remote_call(tracee, syscall_instruction, SYS_ftruncate, {static_cast<uint64_t>(fd), kBytes}));
-  int64_t base = PD_TRY(
-      remote_call(tracee, syscall_instruction, SYS_mmap,
-                  {wanted.value, kBytes, PROT_READ | PROT_WRITE, placement, static_cast<uint64_t>(fd), 0}));
+  int64_t base = PD_TRY(remote_call(
+      tracee, syscall_instruction, SYS_mmap,
+      {wanted.value, kBytes, PROT_READ | PROT_WRITE, placement, static_cast<uint64_t>(fd), 0}));
   PD_TRY(remote_call(tracee, syscall_instruction, SYS_close, {static_cast<uint64_t>(fd)}));
   if (sized < 0 || (base < 0 && base > -4096)) {
     return Error::system(static_cast<int>(sized < 0 ? -sized : -base), "map the batch area in pid",
@@ -120,7 +121,8 @@ bool BatchArea::present(pid_t pid) const {
   const Bytes wanted = code();
   PD_ASSERT(wanted.size() <= there.size());
   const MutableBytes read(there.data(), wanted.size());
-  return base_.value != 0 && read_memory(pid, base_, read).ok() && std::equal(wanted.begin(), wanted.end(), read.begin());
+  return base_.value != 0 && read_memory(pid, base_, read).ok() &&
+         std::equal(wanted.begin(), wanted.end(), read.begin());
 }
 
 Status BatchArea::send(pid_t tid, const Batch& batch) const {

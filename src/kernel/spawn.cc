@@ -25,7 +25,8 @@ Result<Spawned> spawn(const SpawnOptions& options, const std::function<int()>& b
   long pid = syscall(SYS_clone3, &args, sizeof(args));
   if (pid == 0) _exit(body());
   if (pid < 0) {
-    if (errno == EEXIST) return Error(Code::kExists, "pid " + std::to_string(wanted) + " is in use");
+    if (errno == EEXIST)
+      return Error(Code::kExists, "pid " + std::to_string(wanted) + " is in use");
     return Error::system(errno, "clone3", wanted != 0 ? "with pid " + std::to_string(wanted) : "");
   }
   return Spawned{static_cast<pid_t>(pid), Fd::adopt(pidfd)};
@@ -48,8 +49,9 @@ std::string offset_line(const char* clock, int64_t ns) {
 
 Status enter_time_namespace_for_children(int64_t monotonic_offset_ns, int64_t boottime_offset_ns) {
   if (unshare(CLONE_NEWTIME) != 0) return Error::system(errno, "unshare", "the time namespace");
-  return proc::write_text("/proc/self/timens_offsets", offset_line("monotonic", monotonic_offset_ns) +
-                                                           offset_line("boottime", boottime_offset_ns));
+  return proc::write_text(
+      "/proc/self/timens_offsets",
+      offset_line("monotonic", monotonic_offset_ns) + offset_line("boottime", boottime_offset_ns));
 }
 
 }  // namespace perdure::kernel

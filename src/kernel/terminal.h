@@ -1,5 +1,5 @@
-// The pty of a group that was started on a terminal: its master stays with init and engine, its slave is the group's
-// controlling terminal (pty(7)).
+// The pty of a group that was started on a terminal: its master stays with init and engine, its
+// slave is the group's controlling terminal (pty(7)).
 #pragma once
 
 #include <sys/types.h>
@@ -15,7 +15,7 @@ namespace perdure::kernel {
 struct TerminalPair {
   Fd master;
   Fd slave;
-  dev_t device = 0;   // st_rdev of the slave
+  dev_t device = 0;  // st_rdev of the slave
 };
 
 Result<TerminalPair> open_terminal(uint16_t rows, uint16_t columns);

@@ -119,7 +119,8 @@ Status Tracee::wait_rest(std::vector<pid_t>* born) {
         born->push_back(static_cast<pid_t>(child));
     }
     if (event == PTRACE_EVENT_VFORK) {
-      // Once let go it sleeps uninterruptibly until the child executes: it must be detached here, with the child.
+      // Once let go it sleeps uninterruptibly until the child executes: it must be detached here,
+      // with the child.
       return Error(Code::kBusy, "pid " + std::to_string(tid_) + " is in vfork(2)");
     }
     int deliver = event == 0 ? signal : 0;
@@ -252,7 +253,8 @@ Status Tracee::die_of_signal(int signal) {
       return trace_error("continue", tid_);
     }
     Result<int> status = wait_status("end");
-    if (!status.ok()) return status.error().code() == Code::kGone ? Status() : std::move(status).error();
+    if (!status.ok())
+      return status.error().code() == Code::kGone ? Status() : std::move(status).error();
     deliver = event_of(*status) == 0 && WSTOPSIG(*status) == signal ? signal : 0;
   }
   return Error(Code::kTimeout, "pid " + std::to_string(tid_) + " does not end");

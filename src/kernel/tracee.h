@@ -143,10 +143,12 @@ class Tracee {
   Status run_to_trap(std::vector<pid_t>* born);
   // Executes one instruction that must be a system call.
   Status step_call();
-  // Lets the thread, whose registers stand before a system call, enter it with an interrupt pending: a blocking call
-  // then takes its arguments, begins to wait, and is interrupted at once. Ends at rest.
+  // Lets the thread, whose registers stand before a system call, enter it with an interrupt
+  // pending: a blocking call then takes its arguments, begins to wait, and is interrupted at once.
+  // Ends at rest.
   Status enter_call_interrupted();
-  // Lets it run into a signal that ends it, which is pending and not blocked; waits as its tracer, so that its parent can.
+  // Lets it run into a signal that ends it, which is pending and not blocked; waits as its tracer,
+  // so that its parent can.
   Status die_of_signal(int signal);
   // Starts running and does not wait; the thread stays seized and counts as not stopped.
   Status resume();
@@ -199,11 +201,13 @@ class BatchArea {
   // `syscall_instruction` is the address of two bytes 0f 05 in executable memory of the target (see
   // find_syscall_instruction).
   // wanted: where; 0: anywhere. Nothing may be mapped there.
-  static Result<BatchArea> map(Tracee* tracee, RemoteAddr syscall_instruction, RemoteAddr wanted = {});
+  static Result<BatchArea> map(Tracee* tracee, RemoteAddr syscall_instruction,
+                               RemoteAddr wanted = {});
   // The area at a known address: found in an inherited or taken-over process.
   static BatchArea at(RemoteAddr base) { return BatchArea(base); }
 
-  // True if the interpreter is at this area's address in the process: it was mapped there and not replaced since.
+  // True if the interpreter is at this area's address in the process: it was mapped there and not
+  // replaced since.
   bool present(pid_t pid) const;
 
   RemoteAddr base() const { return base_; }

@@ -44,7 +44,8 @@ Result<std::vector<Range>> special_ranges(pid_t pid) {
 }
 
 Status unmap_all_but(std::vector<Range> keep, CallStream* stream) {
-  std::sort(keep.begin(), keep.end(), [](const Range& a, const Range& b) { return a.start < b.start; });
+  std::sort(keep.begin(), keep.end(),
+            [](const Range& a, const Range& b) { return a.start < b.start; });
   uint64_t at = 0;
   keep.push_back({kUserEnd, kUserEnd});
   for (const Range& range : keep) {
@@ -54,7 +55,8 @@ Status unmap_all_but(std::vector<Range> keep, CallStream* stream) {
   return {};
 }
 
-Status move_ranges(const std::vector<Range>& from, const std::vector<Range>& to, CallStream* stream) {
+Status move_ranges(const std::vector<Range>& from, const std::vector<Range>& to,
+                   CallStream* stream) {
   for (size_t i = 0; i < from.size(); ++i) {
     const uint64_t size = from[i].end - from[i].start;
     PD_TRY(stream->add("move the vdso", SYS_mremap,
@@ -80,7 +82,8 @@ class Builder {
         site_(*site),
         space_(site->graph.address_spaces.at(ObjectId(skeleton->process().address_space()))),
         stream_(*site, &skeleton->leader, skeleton->name()) {
-    if (skeleton->memory_of.value != 0) inherited_ = &site->graph.address_spaces.at(skeleton->memory_of);
+    if (skeleton->memory_of.value != 0)
+      inherited_ = &site->graph.address_spaces.at(skeleton->memory_of);
   }
 
   Status run() {
@@ -104,9 +107,11 @@ class Builder {
     int other = 0;
     for (int i = 0; i < space_.vmas_size(); ++i) {
       const Vma& vma = space_.vmas(i);
-      while (other < inherited_->vmas_size() && inherited_->vmas(other).start() < vma.start()) ++other;
+      while (other < inherited_->vmas_size() && inherited_->vmas(other).start() < vma.start())
+        ++other;
       if (other == inherited_->vmas_size()) break;
-      kept_[static_cast<size_t>(i)] = !is_special(vma) && survives_fork_unchanged(inherited_->vmas(other), vma);
+      kept_[static_cast<size_t>(i)] =
+          !is_special(vma) && survives_fork_unchanged(inherited_->vmas(other), vma);
     }
   }
 
@@ -125,9 +130,9 @@ class Builder {
       if (kept(i)) keep.push_back({space_.vmas(i).start(), space_.vmas(i).end()});
     }
     PD_TRY(unmap_all_but(std::move(keep), &stream_));
-    special_in_place_ = std::equal(special_now_.begin(), special_now_.end(), special_wanted_.begin(),
-                                   special_wanted_.end(),
-                                   [](const Range& a, const Range& b) { return a.start == b.start; });
+    special_in_place_ = std::equal(
+        special_now_.begin(), special_now_.end(), special_wanted_.begin(), special_wanted_.end(),
+        [](const Range& a, const Range& b) { return a.start == b.start; });
     if (special_in_place_) return {};
     std::vector<Range> aside = laid_out_from(site_.scratch.value, special_now_);
     PD_TRY(move_ranges(special_now_, aside, &stream_));
@@ -138,10 +143,13 @@ class Builder {
   Status check_special() const {
     bool same = special_now_.size() == special_wanted_.size() &&
                 std::equal(special_now_.begin(), special_now_.end(), special_wanted_.begin(),
-                           [](const Range& a, const Range& b) { return a.end - a.start == b.end - b.start; });
+                           [](const Range& a, const Range& b) {
+                             return a.end - a.start == b.end - b.start;
+                           });
     if (same || special_wanted_.empty()) return {};
     return Error(Code::kUnsupported, "the epoch was saved under another kernel (" +
-                                         site_.graph.group.kernel_release() + "), whose vdso has another layout")
+                                         site_.graph.group.kernel_release() +
+                                         "), whose vdso has another layout")
         .with_remedy("boot that kernel to restore it");
   }
 
@@ -183,7 +191,8 @@ class Builder {
 
   Status finish_mappings() {
     for (int i = 0; i < space_.vmas_size(); ++i) {
-      PD_TRY(add_mapping_end(space_.vmas(i), kept(i) ? Origin::kInherited : Origin::kNew, &stream_));
+      PD_TRY(
+          add_mapping_end(space_.vmas(i), kept(i) ? Origin::kInherited : Origin::kNew, &stream_));
     }
     return {};
   }
@@ -232,10 +241,12 @@ Status set_memory_layout(Skeleton* skeleton, Site* site) {
     map.env_start = space.env_start();
     map.env_end = space.env_end();
     const std::string& auxv = space.auxv();
-    RemoteAddr vector = calls->batch().in(Bytes(reinterpret_cast<const uint8_t*>(auxv.data()), auxv.size()));
+    RemoteAddr vector =
+        calls->batch().in(Bytes(reinterpret_cast<const uint8_t*>(auxv.data()), auxv.size()));
     map.auxv = reinterpret_cast<decltype(map.auxv)>(vector.value);
     map.auxv_size = static_cast<uint32_t>(auxv.size());
-    map.exe_fd = executable == site->opened.files.end() ? ~0u : static_cast<uint32_t>(executable->second);
+    map.exe_fd =
+        executable == site->opened.files.end() ? ~0u : static_cast<uint32_t>(executable->second);
     calls->add("set its memory layout", SYS_prctl,
                {PR_SET_MM, PR_SET_MM_MAP, calls->batch().in_value(map), sizeof(map), 0});
     calls->remedy("CAP_CHECKPOINT_RESTORE is needed; `perdure check` tells what is missing");
@@ -250,7 +261,8 @@ Result<RemoteAddr> find_common_gap(const object::Graph& graph, uint64_t size) {
   for (const kernel::proc::MapsEntry& entry : PD_TRY(kernel::proc::read_maps(getpid()))) {
     taken.push_back({entry.start, entry.end});
   }
-  std::sort(taken.begin(), taken.end(), [](const Range& a, const Range& b) { return a.start < b.start; });
+  std::sort(taken.begin(), taken.end(),
+            [](const Range& a, const Range& b) { return a.start < b.start; });
   // A guard on both sides: stacks grow down, and neighbours must not merge.
   const uint64_t wanted = size + 2 * (1u << 21);
   uint64_t at = kLowestAddress;
@@ -258,7 +270,8 @@ Result<RemoteAddr> find_common_gap(const object::Graph& graph, uint64_t size) {
     if (range.start > at && range.start - at >= wanted) break;
     at = std::max(at, range.end);
   }
-  if (at + wanted > kUserEnd) return Error(Code::kLimit, "the epoch's address spaces leave no common gap");
+  if (at + wanted > kUserEnd)
+    return Error(Code::kLimit, "the epoch's address spaces leave no common gap");
   return RemoteAddr((at + (1u << 21) + kPageSize - 1) & ~(kPageSize - 1));
 }
 

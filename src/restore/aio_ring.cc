@@ -20,9 +20,11 @@ Status make_aio_ring(const object::Vma& vma, Skeleton* skeleton, const Site& sit
   PD_TRY(site.area.run(&skeleton->leader, &batch));
   PD_TRY(making.check());
   const uint64_t ring = batch.value<uint64_t>(context);
-  // A context is known to the program by the address of its ring; the kernel follows the move (fs/aio.c, aio_ring_mremap).
+  // A context is known to the program by the address of its ring; the kernel follows the move
+  // (fs/aio.c, aio_ring_mremap).
   return run_calls(site, &skeleton->leader, skeleton->name(), [&](RemoteCalls* calls) {
-    calls->add("move an aio ring", SYS_mremap, {ring, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, vma.start()});
+    calls->add("move an aio ring", SYS_mremap,
+               {ring, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, vma.start()});
   });
 }
 

@@ -84,16 +84,20 @@ void drop_stray_signals(RemoteCalls* calls) {
 }
 
 Result<RemoteAddr> vdso_instruction(const Skeleton& skeleton, const Site& site) {
-  const object::AddressSpace& space = site.graph.address_spaces.at(ObjectId(skeleton.process().address_space()));
+  const object::AddressSpace& space =
+      site.graph.address_spaces.at(ObjectId(skeleton.process().address_space()));
   for (const object::Vma& vma : space.vmas()) {
     if (vma.kind() != object::Vma::VDSO) continue;
-    return kernel::find_syscall_instruction(skeleton.pid, RemoteAddr(vma.start()), vma.end() - vma.start());
+    return kernel::find_syscall_instruction(skeleton.pid, RemoteAddr(vma.start()),
+                                            vma.end() - vma.start());
   }
   return Error(Code::kUnsupported, skeleton.name() + " was saved without a vdso");
 }
 
-Status set_final_registers(kernel::Tracee* tracee, const Thread& thread, const kernel::Registers& registers) {
-  PD_TRY(tracee->set_xstate(Bytes(reinterpret_cast<const uint8_t*>(thread.xstate().data()), thread.xstate().size())));
+Status set_final_registers(kernel::Tracee* tracee, const Thread& thread,
+                           const kernel::Registers& registers) {
+  PD_TRY(tracee->set_xstate(
+      Bytes(reinterpret_cast<const uint8_t*>(thread.xstate().data()), thread.xstate().size())));
   PD_TRY(tracee->set_registers(registers));
   return tracee->set_signal_mask(thread.signal_mask());
 }
@@ -108,7 +112,8 @@ Status place_files(Skeleton* skeleton, Site* site) {
   for (const object::FdEntry& entry : skeleton->process().fds()) {
     auto from = site->opened.files.find(ObjectId(entry.file()));
     if (from == site->opened.files.end()) {
-      return Error(Code::kCorrupt, skeleton->name() + " fd " + std::to_string(entry.fd()) + " has no open file");
+      return Error(Code::kCorrupt,
+                   skeleton->name() + " fd " + std::to_string(entry.fd()) + " has no open file");
     }
     PD_TRY(stream.add("place fd " + std::to_string(entry.fd()), SYS_dup3,
                       {from->second, entry.fd(), entry.close_on_exec() ? O_CLOEXEC : 0}));
@@ -135,11 +140,13 @@ Status make_threads(Skeleton* skeleton, Site* site) {
     const int32_t tid = thread.tid();
     args.set_tid = batch.in_value(tid).value;
     args.set_tid_size = 1;
-    calls.add("make thread " + std::to_string(tid), SYS_clone3, {batch.in_value(args), sizeof(args)});
+    calls.add("make thread " + std::to_string(tid), SYS_clone3,
+              {batch.in_value(args), sizeof(args)});
     std::vector<pid_t> born;
     PD_TRY(site->area.run(&skeleton->leader, &batch, &born));
     PD_TRY(calls.check());
-    if (born.size() != 1) return Error(Code::kInternal, "a thread of " + skeleton->name() + " was not seen");
+    if (born.size() != 1)
+      return Error(Code::kInternal, "a thread of " + skeleton->name() + " was not seen");
     skeleton->threads.push_back(kernel::Tracee::adopt(born[0]));
     PD_TRY(skeleton->threads.back().wait_rest(nullptr));
   }
@@ -188,7 +195,8 @@ Status give_up_privileges(Skeleton* skeleton, Site* site) {
 Status put_registers(Skeleton* skeleton, Site* site) {
   std::vector<kernel::Registers> finals;
   for (int i = 0; i < skeleton->process().threads_size(); ++i) {
-    finals.push_back(PD_TRY(final_registers(thread_record(*skeleton, *site, i), &tracee_of(skeleton, i), *site)));
+    finals.push_back(PD_TRY(
+        final_registers(thread_record(*skeleton, *site, i), &tracee_of(skeleton, i), *site)));
   }
   const RemoteAddr instruction = PD_TRY(vdso_instruction(*skeleton, *site));
   PD_TRY(site->area.unmap(&skeleton->leader, instruction));

@@ -16,8 +16,8 @@
 namespace perdure::restore {
 namespace {
 
-// What passes over the channel: the body's outcome (head, then its answer or message, then the remedy), and then, from
-// the engine, the message of release().
+// What passes over the channel: the body's outcome (head, then its answer or message, then the
+// remedy), and then, from the engine, the message of release().
 constexpr uint32_t kSuccess = ~0u;
 constexpr uint32_t kOutcomeBytesMax = 64u << 20;
 
@@ -33,19 +33,23 @@ struct ReleaseMessage {
   int keep[16];
 };
 
-Status mount_at(const char* source, const char* target, const char* type, unsigned long flags, const char* data) {
+Status mount_at(const char* source, const char* target, const char* type, unsigned long flags,
+                const char* data) {
   if (mount(source, target, type, flags, data) != 0) return Error::system(errno, "mount", target);
   return {};
 }
 
-// What a PID namespace needs: a /proc of its own. Mounts of the host still arrive, ours do not leave.
+// What a PID namespace needs: a /proc of its own. Mounts of the host still arrive, ours do not
+// leave.
 Status set_up_namespaces(const InitOptions& options) {
   PD_TRY(mount_at("none", "/", nullptr, MS_REC | MS_SLAVE, nullptr));
   PD_TRY(mount_at("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
-  if (!options.hostname.empty() && sethostname(options.hostname.data(), options.hostname.size()) != 0) {
+  if (!options.hostname.empty() &&
+      sethostname(options.hostname.data(), options.hostname.size()) != 0) {
     return Error::system(errno, "sethostname", options.hostname);
   }
-  if (!options.domainname.empty() && setdomainname(options.domainname.data(), options.domainname.size()) != 0) {
+  if (!options.domainname.empty() &&
+      setdomainname(options.domainname.data(), options.domainname.size()) != 0) {
     return Error::system(errno, "setdomainname", options.domainname);
   }
   return {};
@@ -81,7 +85,8 @@ void send_outcome(int channel, const Result<std::string>& outcome) {
   const std::string remedy = outcome.ok() ? "" : outcome.error().remedy();
   Outcome head{outcome.ok() ? kSuccess : static_cast<uint32_t>(outcome.error().code()),
                static_cast<uint32_t>(text.size()), static_cast<uint32_t>(remedy.size())};
-  if (send_all(channel, &head, sizeof(head)).ok() && send_all(channel, text.data(), text.size()).ok()) {
+  if (send_all(channel, &head, sizeof(head)).ok() &&
+      send_all(channel, text.data(), text.size()).ok()) {
     (void)send_all(channel, remedy.data(), remedy.size());
   }
 }
@@ -93,7 +98,8 @@ Result<std::string> receive_outcome(int channel) {
   PD_ASSERT(head.text_size <= kOutcomeBytesMax && head.remedy_size <= kOutcomeBytesMax);
   std::string text(head.text_size, '\0');
   std::string remedy(head.remedy_size, '\0');
-  if (!receive_all(channel, text.data(), text.size()) || !receive_all(channel, remedy.data(), remedy.size())) {
+  if (!receive_all(channel, text.data(), text.size()) ||
+      !receive_all(channel, remedy.data(), remedy.size())) {
     return early;
   }
   if (head.code == kSuccess) return text;
@@ -105,7 +111,8 @@ void close_all_but(std::vector<int> keep) {
   unsigned first = 0;
   for (int fd : keep) {
     if (fd < 0 || static_cast<unsigned>(fd) < first) continue;
-    if (static_cast<unsigned>(fd) > first) (void)syscall(SYS_close_range, first, static_cast<unsigned>(fd) - 1, 0);
+    if (static_cast<unsigned>(fd) > first)
+      (void)syscall(SYS_close_range, first, static_cast<unsigned>(fd) - 1, 0);
     first = static_cast<unsigned>(fd) + 1;
   }
   (void)syscall(SYS_close_range, first, ~0u, 0);
@@ -119,7 +126,8 @@ int reap_until_empty(pid_t main_pid) {
     pid_t pid = waitpid(-1, &status, __WALL);
     if (pid < 0 && errno == EINTR) continue;
     if (pid < 0) return exit_status;
-    if (pid == main_pid) exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (pid == main_pid)
+      exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
 }
 
@@ -149,7 +157,8 @@ int run_init(const InitOptions& options, const Init::Body& body, int channel) {
   (void)prctl(PR_SET_PDEATHSIG, 0);
   (void)prctl(PR_SET_NAME, "perdure-init");
   (void)chdir("/");
-  close_all_but(std::vector<int>(release.keep, release.keep + std::min<uint32_t>(release.keep_count, 16)));
+  close_all_but(
+      std::vector<int>(release.keep, release.keep + std::min<uint32_t>(release.keep_count, 16)));
   return reap_until_empty(release.main_pid);
 }
 
@@ -157,11 +166,13 @@ int run_init(const InitOptions& options, const Init::Body& body, int channel) {
 
 Result<Init> Init::start(const InitOptions& options, const Body& body) {
   int channel[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0) return Error::system(errno, "socketpair");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0)
+    return Error::system(errno, "socketpair");
   Fd ours = Fd::adopt(channel[0]);
   Fd theirs = Fd::adopt(channel[1]);
   kernel::SpawnOptions spawn;
-  if (options.namespaces == Namespaces::kOwn) spawn.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
+  if (options.namespaces == Namespaces::kOwn)
+    spawn.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
   kernel::Spawned process = PD_TRY_WITHIN("start the group's init", kernel::spawn(spawn, [&] {
                                             int kept = ours.get();
                                             (void)close(kept);

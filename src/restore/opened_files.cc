@@ -5,7 +5,9 @@
 namespace perdure::restore {
 namespace {
 
-void put(std::string* bytes, uint64_t value) { bytes->append(reinterpret_cast<const char*>(&value), sizeof(value)); }
+void put(std::string* bytes, uint64_t value) {
+  bytes->append(reinterpret_cast<const char*>(&value), sizeof(value));
+}
 
 void put_map(std::string* bytes, const std::map<ObjectId, int>& map) {
   put(bytes, map.size());
@@ -64,7 +66,8 @@ Result<BuilderAnswer> decode_answer(const std::string& bytes) {
   reader.take_map(&answer.opened.memory);
   reader.take_map(&answer.opened.ptys);
   const uint64_t roots = reader.take();
-  for (uint64_t i = 0; i < roots && i < bytes.size(); ++i) answer.roots.push_back(static_cast<pid_t>(reader.take()));
+  for (uint64_t i = 0; i < roots && i < bytes.size(); ++i)
+    answer.roots.push_back(static_cast<pid_t>(reader.take()));
   if (!reader.complete()) return Error(Code::kInternal, "the builder's answer is cut short");
   return answer;
 }

@@ -12,7 +12,8 @@ namespace perdure::restore {
 
 struct BuilderAnswer {
   OpenedFiles opened;
-  std::vector<pid_t> roots;   // pids in the builder's PID namespace, in the order of the plan's roots
+  std::vector<pid_t>
+      roots;  // pids in the builder's PID namespace, in the order of the plan's roots
 };
 
 std::string encode_answer(const BuilderAnswer& answer);

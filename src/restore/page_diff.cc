@@ -17,7 +17,8 @@ PageDiff diff_pages(std::span<const PageExtent> wanted, std::span<const PageExte
     for (size_t i = next; i < inherited.size() && inherited[i].first_page < extent.end(); ++i) {
       const uint64_t first = std::max(inherited[i].first_page, extent.first_page);
       const uint64_t end = std::min(inherited[i].end(), extent.end());
-      if (inherited[i].clipped(first, end).location != extent.clipped(first, end).location) continue;
+      if (inherited[i].clipped(first, end).location != extent.clipped(first, end).location)
+        continue;
       if (at < first) diff.load.push_back(extent.clipped(at, first));
       diff.kept += end - first;
       at = end;

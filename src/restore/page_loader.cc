@@ -18,8 +18,9 @@ Status load_plain(const PageExtent& extent, Skeleton* skeleton, Site* site, Call
   const int fd = PD_TRY(site->reader.segment_fd(extent.location.segment));
   const uint64_t size = uint64_t{extent.count} * kPageSize;
   PD_TRY(stream->reserve(1, 0));
-  stream->calls().add_expecting(static_cast<int64_t>(size), "load its pages", SYS_pread64,
-                                {fd, extent.first_page * kPageSize, size, extent.location.byte_offset()});
+  stream->calls().add_expecting(
+      static_cast<int64_t>(size), "load its pages", SYS_pread64,
+      {fd, extent.first_page * kPageSize, size, extent.location.byte_offset()});
   (void)skeleton;
   return {};
 }
@@ -32,7 +33,8 @@ Status load_compressed(const PageExtent& extent, Skeleton* skeleton, Site* site)
 
 }  // namespace
 
-Status load_pages(const object::Vma& vma, ObjectId inherited, Skeleton* skeleton, Site* site, CallStream* stream) {
+Status load_pages(const object::Vma& vma, ObjectId inherited, Skeleton* skeleton, Site* site,
+                  CallStream* stream) {
   const uint64_t first = vma.start() >> kPageShift;
   const uint64_t count = (vma.end() - vma.start()) >> kPageShift;
   const ObjectId own(skeleton->process().address_space());
@@ -58,7 +60,8 @@ Status load_pages(const object::Vma& vma, ObjectId inherited, Skeleton* skeleton
 
 Status open_segments(const object::Graph& graph, const store::EpochReader& reader) {
   for (const auto& [id, space] : graph.address_spaces) {
-    for (const PageExtent& extent : reader.extents(id)) PD_TRY(reader.segment_fd(extent.location.segment));
+    for (const PageExtent& extent : reader.extents(id))
+      PD_TRY(reader.segment_fd(extent.location.segment));
   }
   return {};
 }

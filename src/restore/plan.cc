@@ -56,7 +56,8 @@ class Planner {
     return {};
   }
 
-  // Its parent is outside the group or init: a root, unless its session was founded by another process.
+  // Its parent is outside the group or init: a root, unless its session was founded by another
+  // process.
   Status place_orphan(size_t index) {
     const Process& process = process_of(index);
     if (plan_.nodes[index].founds_session || !session_is_inside(process.session())) return {};
@@ -79,17 +80,21 @@ class Planner {
     return {};
   }
 
-  // A session whose id is no pid of the group's past (0, or the caller's session of an adopted group) is taken from
-  // whoever restores.
-  bool session_is_inside(int32_t session) const { return session > 1 && graph_.group.own_namespaces(); }
+  // A session whose id is no pid of the group's past (0, or the caller's session of an adopted
+  // group) is taken from whoever restores.
+  bool session_is_inside(int32_t session) const {
+    return session > 1 && graph_.group.own_namespaces();
+  }
 
   bool shares(size_t maker, size_t child) const {
-    return sharing_.contains({process_of(maker).address_space(), process_of(child).address_space()});
+    return sharing_.contains(
+        {process_of(maker).address_space(), process_of(child).address_space()});
   }
 
   static Error no_session(const Process& process) {
-    return Error(Code::kUnsupported, "pid " + std::to_string(process.pid()) + " (" + process.comm() +
-                                         ") is in session " + std::to_string(process.session()) +
+    return Error(Code::kUnsupported, "pid " + std::to_string(process.pid()) + " (" +
+                                         process.comm() + ") is in session " +
+                                         std::to_string(process.session()) +
                                          ", which its parent cannot give it");
   }
 
@@ -106,7 +111,8 @@ class Planner {
         sorted.push_back(plan_.nodes[i]);
         if (maker != kBuilder) sorted.back().maker = position[maker];
       }
-      if (sorted.size() == before) return Error(Code::kCorrupt, "the processes of the epoch are their own ancestors");
+      if (sorted.size() == before)
+        return Error(Code::kCorrupt, "the processes of the epoch are their own ancestors");
     }
     for (size_t i = 0; i < sorted.size(); ++i) {
       if (sorted[i].maker == kBuilder) {
@@ -129,7 +135,8 @@ class Planner {
 
 }  // namespace
 
-Result<Plan> make_plan(const object::Graph& graph, const std::set<std::pair<uint64_t, uint64_t>>& sharing_spaces) {
+Result<Plan> make_plan(const object::Graph& graph,
+                       const std::set<std::pair<uint64_t, uint64_t>>& sharing_spaces) {
   return Planner(graph, sharing_spaces).run();
 }
 

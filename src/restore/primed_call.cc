@@ -15,14 +15,16 @@ constexpr uint64_t kNsPerMs = 1'000'000;
 Result<kernel::Registers> saved_registers(const object::Thread& thread) {
   kernel::Registers registers;
   if (thread.registers().size() != sizeof(registers)) {
-    return Error(Code::kCorrupt, "thread " + std::to_string(thread.tid()) + " has registers of another size");
+    return Error(Code::kCorrupt,
+                 "thread " + std::to_string(thread.tid()) + " has registers of another size");
   }
   std::memcpy(&registers, thread.registers().data(), sizeof(registers));
   return registers;
 }
 
 // The same call with its limit replaced by what is left; `limit` is where a timespec of that lies.
-Status set_limit(uint64_t remaining_ns, RemoteAddr limit, long number, kernel::Registers* registers) {
+Status set_limit(uint64_t remaining_ns, RemoteAddr limit, long number,
+                 kernel::Registers* registers) {
   switch (number) {
     case SYS_nanosleep:
       registers->rdi = limit.value;
@@ -44,7 +46,8 @@ Status set_limit(uint64_t remaining_ns, RemoteAddr limit, long number, kernel::R
 
 }  // namespace
 
-Result<kernel::Registers> final_registers(const object::Thread& thread, kernel::Tracee* tracee, const Site& site) {
+Result<kernel::Registers> final_registers(const object::Thread& thread, kernel::Tracee* tracee,
+                                          const Site& site) {
   kernel::Registers saved = PD_TRY(saved_registers(thread));
   const long number = thread.blocked().number();
   if (number == 0) return saved;
@@ -64,8 +67,11 @@ Result<kernel::Registers> final_registers(const object::Thread& thread, kernel::
   kernel::Registers final = saved;
   final.rip = thread.blocked().instruction() + kInstructionBytes;
   final.rax = waiting.rax;
-  // A call that did not need to wait any more is over; else the kernel continues it from its restart block.
-  final.orig_rax = static_cast<int64_t>(waiting.rax) == kErestartRestartBlock ? static_cast<uint64_t>(number) : ~0ull;
+  // A call that did not need to wait any more is over; else the kernel continues it from its
+  // restart block.
+  final.orig_rax = static_cast<int64_t>(waiting.rax) == kErestartRestartBlock
+                       ? static_cast<uint64_t>(number)
+                       : ~0ull;
   return final;
 }
 

@@ -1,7 +1,8 @@
-// A call whose time limit the kernel keeps to itself (nanosleep, poll, futex with a relative limit) is made to wait again
-// for what is left without touching the program's memory or registers: the thread enters the same call with its limit in
-// the batch area, is interrupted at once, and then has in the kernel exactly the restart block that it had when it was
-// saved. Its registers are then set as if it had made its own call.
+// A call whose time limit the kernel keeps to itself (nanosleep, poll, futex with a relative limit)
+// is made to wait again for what is left without touching the program's memory or registers: the
+// thread enters the same call with its limit in the batch area, is interrupted at once, and then
+// has in the kernel exactly the restart block that it had when it was saved. Its registers are then
+// set as if it had made its own call.
 #pragma once
 
 #include "base/result.h"
@@ -10,6 +11,7 @@
 namespace perdure::restore {
 
 // The registers that the thread is to run with. The batch area is still mapped.
-Result<kernel::Registers> final_registers(const object::Thread& thread, kernel::Tracee* tracee, const Site& site);
+Result<kernel::Registers> final_registers(const object::Thread& thread, kernel::Tracee* tracee,
+                                          const Site& site);
 
 }  // namespace perdure::restore

@@ -4,13 +4,16 @@
 
 namespace perdure::restore {
 
-std::string Skeleton::name() const { return node->transient() ? "a transient process" : name_of(process()); }
+std::string Skeleton::name() const {
+  return node->transient() ? "a transient process" : name_of(process());
+}
 
 Status CallStream::reserve(size_t calls, size_t data) {
   PD_ASSERT(calls <= kernel::BatchArea::kCallsMax && data <= kernel::Batch::kDataBytesMax);
   // in() and out() align to 16 bytes.
   const size_t wanted = data + 16 * calls;
-  if (batch_.size() + calls > kernel::BatchArea::kCallsMax || data_used_ + wanted > kernel::Batch::kDataBytesMax) {
+  if (batch_.size() + calls > kernel::BatchArea::kCallsMax ||
+      data_used_ + wanted > kernel::Batch::kDataBytesMax) {
     PD_TRY(flush());
   }
   data_used_ += wanted;

@@ -1,6 +1,7 @@
-// Site: what all steps of one restore share, and Skeleton: one process on its way to become a process of the group.
-// The engine (tracer thread) works on skeletons from outside, with batches of system calls; every skeleton is stopped
-// and has every signal blocked, from its birth until resume.
+// Site: what all steps of one restore share, and Skeleton: one process on its way to become a
+// process of the group. The engine (tracer thread) works on skeletons from outside, with batches of
+// system calls; every skeleton is stopped and has every signal blocked, from its birth until
+// resume.
 #pragma once
 
 #include <sys/types.h>
@@ -23,10 +24,10 @@ namespace perdure::restore {
 
 struct Skeleton {
   const Node* node = nullptr;
-  pid_t pid = 0;                 // in the engine's PID namespace
+  pid_t pid = 0;  // in the engine's PID namespace
   kernel::Tracee leader = kernel::Tracee::adopt(0);
-  std::vector<kernel::Tracee> threads;   // the others, in the order of the record
-  ObjectId memory_of;            // whose pages it holds now; 0: stripped
+  std::vector<kernel::Tracee> threads;  // the others, in the order of the record
+  ObjectId memory_of;                   // whose pages it holds now; 0: stripped
   bool ended = false;
 
   const object::Process& process() const { return *node->process; }
@@ -34,15 +35,17 @@ struct Skeleton {
 };
 
 struct Site {
-  Site(const object::Graph& records, const store::EpochReader& epoch, const kernel::Features& probed, OpenedFiles files)
+  Site(const object::Graph& records, const store::EpochReader& epoch,
+       const kernel::Features& probed, OpenedFiles files)
       : graph(records), reader(epoch), features(probed), opened(std::move(files)) {}
 
   const object::Graph& graph;
   const store::EpochReader& reader;
   const kernel::Features& features;
   OpenedFiles opened;
-  kernel::BatchArea area = kernel::BatchArea::at(RemoteAddr());   // at the same address in every skeleton
-  RemoteAddr scratch;            // free in every address space, for moving the vdso; kScratchBytes
+  kernel::BatchArea area =
+      kernel::BatchArea::at(RemoteAddr());  // at the same address in every skeleton
+  RemoteAddr scratch;  // free in every address space, for moving the vdso; kScratchBytes
   uint64_t pages_loaded = 0;
 };
 inline constexpr uint64_t kScratchBytes = 1u << 20;
@@ -51,9 +54,14 @@ inline constexpr uint64_t kScratchBytes = 1u << 20;
 class CallStream {
  public:
   CallStream(const Site& site, kernel::Tracee* tracee, std::string who)
-      : site_(site), tracee_(tracee), who_(std::move(who)), batch_(site.area.batch()), calls_(&batch_, who_) {}
+      : site_(site),
+        tracee_(tracee),
+        who_(std::move(who)),
+        batch_(site.area.batch()),
+        calls_(&batch_, who_) {}
 
-  // Room for a step that adds up to `calls` calls and `data` bytes to one batch; runs what is there if it is short.
+  // Room for a step that adds up to `calls` calls and `data` bytes to one batch; runs what is there
+  // if it is short.
   Status reserve(size_t calls, size_t data);
   RemoteCalls& calls() { return calls_; }
   Status add(std::string_view what, long number, std::array<kernel::Arg, 6> args = {});

@@ -18,7 +18,8 @@ Status fill(const object::SysvSegment& segment, const store::EpochReader& reader
   }
   Status filled;
   const uint64_t pages = (segment.size() + kPageSize - 1) >> kPageShift;
-  for (const store::PageExtent& extent : reader.extents(ObjectId(segment.memory_object()), 0, pages)) {
+  for (const store::PageExtent& extent :
+       reader.extents(ObjectId(segment.memory_object()), 0, pages)) {
     uint8_t* to = static_cast<uint8_t*>(address) + extent.first_page * kPageSize;
     filled = reader.read_pages(extent, MutableBytes(to, uint64_t{extent.count} * kPageSize));
     if (!filled.ok()) break;
@@ -42,14 +43,16 @@ Status make_segment(const object::SysvSegment& segment, const store::EpochReader
   if (shmctl(id, IPC_STAT, &state) != 0) return Error::system(errno, "examine SysV segment", name);
   state.shm_perm.uid = segment.uid();
   state.shm_perm.gid = segment.gid();
-  if (shmctl(id, IPC_SET, &state) != 0) return Error::system(errno, "set the owner of SysV segment", name);
+  if (shmctl(id, IPC_SET, &state) != 0)
+    return Error::system(errno, "set the owner of SysV segment", name);
   return fill(segment, reader);
 }
 
 }  // namespace
 
 Status make_sysv_segments(const object::Graph& graph, const store::EpochReader& reader) {
-  for (const object::SysvSegment& segment : graph.group.sysv_segments()) PD_TRY(make_segment(segment, reader));
+  for (const object::SysvSegment& segment : graph.group.sysv_segments())
+    PD_TRY(make_segment(segment, reader));
   return {};
 }
 

@@ -11,7 +11,8 @@ namespace perdure::restore {
 // In the builder, inside the IPC namespace. kExists if a key or id is taken.
 Status make_sysv_segments(const object::Graph& graph, const store::EpochReader& reader);
 
-// In the builder, once every process that maps them is there: those that were marked to be destroyed are marked again.
+// In the builder, once every process that maps them is there: those that were marked to be
+// destroyed are marked again.
 Status mark_destroyed_segments(const object::Graph& graph);
 
 }  // namespace perdure::restore

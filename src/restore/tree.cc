@@ -22,8 +22,8 @@ using object::Process;
 constexpr uint64_t kVdsoBytesMax = 4 * 4096;
 constexpr int kAnySignal = SIGCHLD;
 
-// The engine's libc registered a restartable sequence for its thread; a skeleton inherits that, and the memory it lies in
-// is about to go.
+// The engine's libc registered a restartable sequence for its thread; a skeleton inherits that, and
+// the memory it lies in is about to go.
 void unregister_rseq() {
   if (__rseq_size == 0) return;
   char* self = static_cast<char*>(__builtin_thread_pointer());
@@ -43,7 +43,8 @@ int exit_signal_of(const Node& node) {
 
 Error name_taken(const Error& error, const Node& node) {
   if (error.error_number() != EEXIST && error.code() != Code::kExists) return error;
-  return Error(Code::kExists, "pid " + std::to_string(node.pid) + ", which the group needs, is in use by another process")
+  return Error(Code::kExists, "pid " + std::to_string(node.pid) +
+                                  ", which the group needs, is in use by another process")
       .with_remedy("end that process, or restore with --isolate into fresh namespaces");
 }
 
@@ -69,7 +70,8 @@ class TreeMaker {
     PD_TRY(skeleton.leader.wait_rest(nullptr));
     PD_TRY(skeleton.leader.set_signal_mask(~0ull));
     const RemoteAddr vdso(getauxval(AT_SYSINFO_EHDR));
-    const RemoteAddr instruction = PD_TRY(kernel::find_syscall_instruction(pid, vdso, kVdsoBytesMax));
+    const RemoteAddr instruction =
+        PD_TRY(kernel::find_syscall_instruction(pid, vdso, kVdsoBytesMax));
     return strip(&skeleton, instruction, &site_);
   }
 
@@ -107,7 +109,8 @@ class TreeMaker {
     std::vector<pid_t> born;
     PD_TRY(site_.area.run(&skeletons_[maker].leader, &batch, &born));
     if (batch.result(call) < 0 || born.size() != 1) {
-      Error error = Error::system(static_cast<int>(-batch.result(call)), "clone " + skeletons_[index].name());
+      Error error =
+          Error::system(static_cast<int>(-batch.result(call)), "clone " + skeletons_[index].name());
       return name_taken(error, node);
     }
     skeletons_[index].pid = born[0];
@@ -124,7 +127,8 @@ class TreeMaker {
 // Ends a skeleton by a call or a signal, and waits as its tracer; then its parent may.
 Status end_skeleton(Skeleton* skeleton, Site* site, int status) {
   if (WIFSIGNALED(status)) {
-    if (kill(skeleton->pid, WTERMSIG(status)) != 0) return Error::system(errno, "kill", skeleton->name());
+    if (kill(skeleton->pid, WTERMSIG(status)) != 0)
+      return Error::system(errno, "kill", skeleton->name());
     if (WTERMSIG(status) != SIGKILL) PD_TRY(skeleton->leader.set_signal_mask(0));
     PD_TRY(skeleton->leader.die_of_signal(WTERMSIG(status)));
   } else {
@@ -164,15 +168,18 @@ Status join_dead_group(Skeleton* member, Site* site) {
   std::vector<pid_t> born;
   PD_TRY(site->area.run(&member->leader, &batch, &born));
   if (batch.result(call) < 0 || born.size() != 1) {
-    return name_taken(Error::system(static_cast<int>(-batch.result(call)), "clone a process group's leader"), node);
+    return name_taken(
+        Error::system(static_cast<int>(-batch.result(call)), "clone a process group's leader"),
+        node);
   }
   Skeleton leader;
   leader.node = &plan.nodes[1];
   leader.pid = born[0];
   leader.leader = kernel::Tracee::adopt(born[0]);
   PD_TRY(leader.leader.wait_rest(nullptr));
-  PD_TRY(run_calls(*site, &leader.leader, leader.name(),
-                   [](RemoteCalls* calls) { calls->add("lead its process group", SYS_setpgid, {0, 0}); }));
+  PD_TRY(run_calls(*site, &leader.leader, leader.name(), [](RemoteCalls* calls) {
+    calls->add("lead its process group", SYS_setpgid, {0, 0});
+  }));
   PD_TRY(run_calls(*site, &member->leader, member->name(), [&](RemoteCalls* calls) {
     calls->add("join its process group", SYS_setpgid, {0, group});
   }));
@@ -192,7 +199,8 @@ Result<pid_t> clone_root(const Node& node, ParentOf parent) {
   return spawned->pid;
 }
 
-Status make_tree(const Plan& plan, const std::vector<pid_t>& roots, Site* site, std::vector<Skeleton>* skeletons) {
+Status make_tree(const Plan& plan, const std::vector<pid_t>& roots, Site* site,
+                 std::vector<Skeleton>* skeletons) {
   PD_ASSERT(roots.size() == plan.roots.size());
   return TreeMaker(plan, site, skeletons).run(roots);
 }
@@ -210,18 +218,22 @@ Status end_transients(const Plan& plan, Site* site, std::vector<Skeleton>* skele
 Status set_process_groups(Site* site, std::vector<Skeleton>* skeletons) {
   std::set<int32_t> led;
   for (Skeleton& skeleton : *skeletons) {
-    if (skeleton.node->transient() || skeleton.process().process_group() != skeleton.process().pid()) continue;
+    if (skeleton.node->transient() ||
+        skeleton.process().process_group() != skeleton.process().pid())
+      continue;
     led.insert(skeleton.process().pid());
     if (skeleton.node->founds_session) continue;  // leads its own already
-    PD_TRY(run_calls(*site, &skeleton.leader, skeleton.name(),
-                     [](RemoteCalls* calls) { calls->add("lead its process group", SYS_setpgid, {0, 0}); }));
+    PD_TRY(run_calls(*site, &skeleton.leader, skeleton.name(), [](RemoteCalls* calls) {
+      calls->add("lead its process group", SYS_setpgid, {0, 0});
+    }));
   }
   for (Skeleton& skeleton : *skeletons) {
     if (skeleton.node->transient() || skeleton.node->founds_session) continue;
     const int32_t group = skeleton.process().process_group();
     if (group == skeleton.process().pid() || group <= 1) continue;
     if (!led.contains(group)) {
-      if (!site->graph.group.own_namespaces()) continue;  // a group outside: stays with whoever restores
+      if (!site->graph.group.own_namespaces())
+        continue;  // a group outside: stays with whoever restores
       PD_TRY(join_dead_group(&skeleton, site));
       led.insert(group);
       continue;

@@ -15,9 +15,9 @@ namespace {
 
 using object::Vma;
 
-constexpr int kMapDroppable = 0x08;        // MAP_DROPPABLE, Linux 6.11
-constexpr int kAdviceGuardInstall = 102;   // MADV_GUARD_INSTALL, Linux 6.13
-constexpr int kPrSetVma = 0x53564d41;      // PR_SET_VMA
+constexpr int kMapDroppable = 0x08;       // MAP_DROPPABLE, Linux 6.11
+constexpr int kAdviceGuardInstall = 102;  // MADV_GUARD_INSTALL, Linux 6.13
+constexpr int kPrSetVma = 0x53564d41;     // PR_SET_VMA
 constexpr int kPrSetVmaAnonName = 0;
 
 uint64_t size_of(const Vma& vma) { return vma.end() - vma.start(); }
@@ -30,28 +30,31 @@ int placement_flags(const Vma& vma) {
 }
 
 Error missing_file(const Vma& vma) {
-  return Error(Code::kCorrupt, "the file or memory object " + std::to_string(vma.file()) + " of a mapping is missing");
+  return Error(Code::kCorrupt, "the file or memory object " + std::to_string(vma.file()) +
+                                   " of a mapping is missing");
 }
 
-Status add_file_mapping(const Vma& vma, int type, int protection, const std::map<ObjectId, int>& from,
-                        CallStream* stream) {
+Status add_file_mapping(const Vma& vma, int type, int protection,
+                        const std::map<ObjectId, int>& from, CallStream* stream) {
   auto found = from.find(ObjectId(vma.file()));
   if (found == from.end()) return missing_file(vma);
   return stream->add("map a file", SYS_mmap,
-                     {vma.start(), size_of(vma), protection, placement_flags(vma) | type, found->second,
-                      vma.offset()});
+                     {vma.start(), size_of(vma), protection, placement_flags(vma) | type,
+                      found->second, vma.offset()});
 }
 
 Status add_shared_memory(const Vma& vma, const Site& site, CallStream* stream) {
   auto object = site.graph.memory_objects.find(ObjectId(vma.file()));
   if (object == site.graph.memory_objects.end()) return missing_file(vma);
   if (object->second.kind() != object::MemoryObject::SYSV) {
-    return add_file_mapping(vma, MAP_SHARED, static_cast<int>(vma.protection()), site.opened.memory, stream);
+    return add_file_mapping(vma, MAP_SHARED, static_cast<int>(vma.protection()), site.opened.memory,
+                            stream);
   }
   int flags = SHM_REMAP;
   if ((vma.protection() & PROT_WRITE) == 0 && !vma.file_writable()) flags |= SHM_RDONLY;
   if ((vma.protection() & PROT_EXEC) != 0) flags |= SHM_EXEC;
-  return stream->add("attach SysV shared memory", SYS_shmat, {object->second.sysv_id(), vma.start(), flags});
+  return stream->add("attach SysV shared memory", SYS_shmat,
+                     {object->second.sysv_id(), vma.start(), flags});
 }
 
 Status add_advice(const Vma& vma, int advice, CallStream* stream) {
@@ -60,7 +63,9 @@ Status add_advice(const Vma& vma, int advice, CallStream* stream) {
 
 }  // namespace
 
-bool holds_pages(const Vma& vma) { return vma.kind() == Vma::ANONYMOUS || vma.kind() == Vma::FILE_PRIVATE; }
+bool holds_pages(const Vma& vma) {
+  return vma.kind() == Vma::ANONYMOUS || vma.kind() == Vma::FILE_PRIVATE;
+}
 
 bool survives_fork_unchanged(const Vma& parent, const Vma& child) {
   if (parent.dont_fork() || parent.wipe_on_fork()) return false;
@@ -79,7 +84,8 @@ Status add_mapping(const Vma& vma, const Site& site, CallStream* stream) {
     case Vma::FILE_PRIVATE:
       return add_file_mapping(vma, MAP_PRIVATE, PROT_READ | PROT_WRITE, site.opened.files, stream);
     case Vma::FILE_SHARED:
-      return add_file_mapping(vma, MAP_SHARED, static_cast<int>(vma.protection()), site.opened.files, stream);
+      return add_file_mapping(vma, MAP_SHARED, static_cast<int>(vma.protection()),
+                              site.opened.files, stream);
     case Vma::MEMORY_SHARED:
       return add_shared_memory(vma, site, stream);
     default:
@@ -90,7 +96,8 @@ Status add_mapping(const Vma& vma, const Site& site, CallStream* stream) {
 Status add_mapping_end(const Vma& vma, Origin origin, CallStream* stream) {
   const uint32_t mapped_as = PROT_READ | PROT_WRITE;
   if (holds_pages(vma) && vma.protection() != mapped_as) {
-    PD_TRY(stream->add("protect a mapping", SYS_mprotect, {vma.start(), size_of(vma), vma.protection()}));
+    PD_TRY(stream->add("protect a mapping", SYS_mprotect,
+                       {vma.start(), size_of(vma), vma.protection()}));
   }
   for (const object::PageRange& guard : vma.guard_pages()) {
     PD_TRY(stream->add("install guard pages", SYS_madvise,

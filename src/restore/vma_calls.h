@@ -13,7 +13,8 @@ bool holds_pages(const object::Vma& vma);
 // True if fork(2) gives a child this mapping as it is in the parent, and it is `child`'s record.
 bool survives_fork_unchanged(const object::Vma& parent, const object::Vma& child);
 
-// Maps it, writable if pages may have to be written into it. Not for the vdso, which is moved, and aio rings.
+// Maps it, writable if pages may have to be written into it. Not for the vdso, which is moved, and
+// aio rings.
 Status add_mapping(const object::Vma& vma, const Site& site, CallStream* stream);
 
 enum class Origin : uint8_t { kNew, kInherited };

@@ -1,0 +1,153 @@
+// The whole way, on real processes: start, checkpoint, lose, restore.
+#include "engine/group.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "store/store.h"
+
+namespace perdure::engine {
+namespace {
+
+class GroupTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char path[] = "/tmp/perdure_group_test.XXXXXX";
+    ASSERT_NE(mkdtemp(path), nullptr);
+    folder_ = path;
+    null_ = open_null();
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  static Fd open_null() { return Fd::adopt(::open("/dev/null", O_RDWR | O_CLOEXEC)); }
+
+  std::unique_ptr<store::Store> open_store() {
+    store::Options options;
+    options.directory = folder_ + "/group";
+    options.access = store::Access::kWrite;
+    options.create = store::Create::kIfMissing;
+    Result<std::unique_ptr<store::Store>> store = store::Store::open(options);
+    EXPECT_TRUE(store.ok()) << (store.ok() ? "" : store.error().to_string());
+    return std::move(store).value();
+  }
+
+  std::unique_ptr<Group> start(std::vector<std::string> command) {
+    StartOptions options;
+    options.name = "test";
+    options.command = std::move(command);
+    options.environment = {"PATH=/usr/bin:/bin"};
+    options.cwd = folder_;
+    options.streams = {null_.get(), null_.get(), null_.get()};
+    Result<std::unique_ptr<Group>> group = Group::start(options, open_store());
+    EXPECT_TRUE(group.ok()) << (group.ok() ? "" : group.error().to_string());
+    return group.ok() ? std::move(group).value() : nullptr;
+  }
+
+  std::unique_ptr<Group> restore(Epoch epoch = {}) {
+    RestoreOptions options;
+    options.name = "test";
+    options.epoch = epoch;
+    options.streams = {null_.get(), null_.get(), null_.get()};
+    Result<std::unique_ptr<Group>> group = Group::restore(options, open_store());
+    EXPECT_TRUE(group.ok()) << (group.ok() ? "" : group.error().to_string());
+    return group.ok() ? std::move(group).value() : nullptr;
+  }
+
+  static int wait_end(Group* group) {
+    pollfd end{group->end_fd(), POLLIN, 0};
+    EXPECT_EQ(poll(&end, 1, 20'000), 1) << "the group does not end";
+    std::optional<int> status;
+    for (int i = 0; i < 1000 && !status; ++i) {
+      status = group->wait_status();
+      if (!status) usleep(1000);
+    }
+    return status.value_or(-1);
+  }
+
+  static void lose(std::unique_ptr<Group> group) {
+    ASSERT_TRUE(group->kill().ok());
+    wait_end(group.get());
+  }
+
+  std::string read_file(const std::string& name) {
+    std::ifstream in(folder_ + "/" + name);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  }
+  void wait_for_file(const std::string& name) {
+    for (int i = 0; i < 20'000 && read_file(name).empty(); ++i) usleep(1000);
+  }
+
+  std::string folder_;
+  Fd null_;
+};
+
+void expect_ok(const Result<CheckpointReport>& report) {
+  ASSERT_TRUE(report.ok()) << report.error().to_string();
+}
+
+TEST_F(GroupTest, CommandsStatusIsTheGroups) {
+  std::unique_ptr<Group> group = start({"sh", "-c", "exit 7"});
+  ASSERT_NE(group, nullptr);
+  EXPECT_EQ(WEXITSTATUS(wait_end(group.get())), 7);
+}
+
+TEST_F(GroupTest, CommandThatDoesNotExistIsOneClearError) {
+  StartOptions options;
+  options.name = "test";
+  options.command = {"no-such-command-here"};
+  options.streams = {null_.get(), null_.get(), null_.get()};
+  Result<std::unique_ptr<Group>> group = Group::start(options, open_store());
+  ASSERT_FALSE(group.ok());
+  EXPECT_EQ(group.error().code(), Code::kNotFound);
+  EXPECT_NE(group.error().message().find("no-such-command-here"), std::string::npos);
+}
+
+TEST_F(GroupTest, SleepComesBackAndEndsWithItsOwnStatus) {
+  std::unique_ptr<Group> group = start({"sleep", "1"});
+  ASSERT_NE(group, nullptr);
+  expect_ok(group->checkpoint({}));
+  lose(std::move(group));
+  group = restore();
+  ASSERT_NE(group, nullptr);
+  EXPECT_EQ(wait_end(group.get()), 0);
+}
+
+TEST_F(GroupTest, ShellGoesOnWhereItWas) {
+  std::unique_ptr<Group> group = start(
+      {"sh", "-c",
+       "x=kept; echo ready > ready; while [ ! -e go ]; do sleep 0.02; done; echo $x $$ > result"});
+  ASSERT_NE(group, nullptr);
+  wait_for_file("ready");
+  expect_ok(group->checkpoint({}));
+  expect_ok(group->checkpoint({}));
+  lose(std::move(group));
+  std::ofstream(folder_ + "/go") << "go";
+  group = restore();
+  ASSERT_NE(group, nullptr);
+  EXPECT_EQ(wait_end(group.get()), 0);
+  EXPECT_EQ(read_file("result"), "kept 2\n");
+}
+
+TEST_F(GroupTest, EngineThatIsGoneIsReplaced) {
+  std::unique_ptr<Group> group = start({"sleep", "100"});
+  ASSERT_NE(group, nullptr);
+  expect_ok(group->checkpoint({}));
+  group.reset();
+  Result<std::unique_ptr<Group>> taken = Group::take_over(open_store());
+  ASSERT_TRUE(taken.ok()) << taken.error().to_string();
+  expect_ok((*taken)->checkpoint({}));
+  EXPECT_TRUE((*taken)->kill().ok());
+  pollfd end{(*taken)->end_fd(), POLLIN, 0};
+  EXPECT_EQ(poll(&end, 1, 10'000), 1);
+}
+
+}  // namespace
+}  // namespace perdure::engine
