@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/assert.h"
+
 namespace perdure::kernel {
 namespace {
 
@@ -184,6 +186,19 @@ Status duplicate_to(int fd, int number) {
 
 bool is_open(int number) { return ::fcntl(number, F_GETFD) >= 0; }
 
+Result<int> descriptor_flags(int fd) {
+  const int flags = ::fcntl(fd, F_GETFD);
+  if (flags < 0) return Error::system(errno, "read the flags of", numbered(fd));
+  return flags;
+}
+
+Status set_descriptor_flags(int fd, int flags) {
+  if (::fcntl(fd, F_SETFD, flags) != 0) {
+    return Error::system(errno, "set the flags of", numbered(fd));
+  }
+  return {};
+}
+
 Result<int> status_flags(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0) return Error::system(errno, "read the flags of", numbered(fd));
@@ -252,6 +267,16 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Result<FolderScope> FolderScope::enter(const std::string& folder) {
+  Fd home = PD_TRY(open_file(".", O_PATH | O_DIRECTORY));
+  if (::chdir(folder.c_str()) != 0) return Error::system(errno, "enter", folder);
+  return FolderScope(std::move(home));
+}
+
+FolderScope::~FolderScope() {
+  if (home_.valid()) PD_ASSERT(::fchdir(home_.get()) == 0);
 }
 
 Result<int> poll_now(int fd, int events) { return poll_for(fd, events, 0); }

@@ -51,6 +51,8 @@ Result<Fd> duplicate_above(int fd, int lowest);
 // Places a duplicate at exactly `number`, closing what was there (dup3(2)).
 Status duplicate_to(int fd, int number);
 bool is_open(int number);
+Result<int> descriptor_flags(int fd);  // F_GETFD
+Status set_descriptor_flags(int fd, int flags);
 
 Result<int> status_flags(int fd);  // F_GETFL
 Status set_status_flags(int fd, int flags);
@@ -89,6 +91,19 @@ Status lock_range(int fd, bool write, ByteRange range);
 uint64_t descriptor_limit();
 // Raises the soft limit to the hard one.
 void raise_descriptor_limit();
+
+// The working directory is another one until the end of the scope.
+class FolderScope {
+ public:
+  static Result<FolderScope> enter(const std::string& folder);
+  FolderScope(FolderScope&& other) noexcept : home_(std::move(other.home_)) {}
+  FolderScope& operator=(FolderScope&&) = delete;
+  ~FolderScope();
+
+ private:
+  explicit FolderScope(Fd home) : home_(std::move(home)) {}
+  Fd home_;
+};
 
 // Readiness now (poll(2) without waiting): POLLIN, POLLHUP, ...
 Result<int> poll_now(int fd, int events);
