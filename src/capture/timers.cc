@@ -2,6 +2,7 @@
 
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <ctime>
 #include <string>
 
@@ -34,8 +35,10 @@ uint64_t us_of(int64_t seconds, int64_t us) {
 
 }  // namespace
 
-Status put_posix_timers(const std::vector<kernel::proc::Timer>& timers, uint32_t threads,
+Status put_posix_timers(std::vector<kernel::proc::Timer> timers, uint32_t threads,
                         kernel::PidMap* pids, object::Process* record) {
+  // The kernel lists them in the order of their making, the newest first.
+  std::sort(timers.begin(), timers.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   for (const kernel::proc::Timer& timer : timers) {
     if (threads > 1 && measures_calling_thread(timer.clock)) {
       return Error(Code::kUnsupported, "POSIX timer " + std::to_string(timer.id) +

@@ -14,10 +14,10 @@
 
 namespace perdure::capture {
 
-// Puts what /proc/PID/timers tells into the record; the thread that a timer notifies becomes the
-// program's own number. A timer on the CPU time of "the calling thread" is refused in a process
+// Puts what /proc/PID/timers tells into the record, by id; the thread that a timer notifies becomes
+// the program's own number. A timer on the CPU time of "the calling thread" is refused in a process
 // with several threads: which one created it, and is measured, cannot be read.
-Status put_posix_timers(const std::vector<kernel::proc::Timer>& timers, uint32_t threads,
+Status put_posix_timers(std::vector<kernel::proc::Timer> timers, uint32_t threads,
                         kernel::PidMap* pids, object::Process* record);
 
 // Calls added to a batch that runs in any thread of the stopped process.
