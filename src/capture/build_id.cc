@@ -15,6 +15,7 @@ namespace {
 constexpr size_t kSegmentsMax = 256;
 constexpr size_t kNoteBytesMax = 4096;
 constexpr size_t kBuildIdBytesMax = 64;
+constexpr uint64_t kOffsetMax = uint64_t{1} << 62;  // so that an offset stays positive
 
 size_t padded(size_t size) { return (size + 3) & ~size_t{3}; }
 
@@ -42,7 +43,7 @@ Result<std::string> read_build_id(int file) {
   size_t got = PD_TRY(kernel::read_at(file, 0, header_bytes));
   bool elf = got == sizeof(header) && std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 &&
              header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_phentsize == sizeof(Elf64_Phdr);
-  if (!elf) return std::string();
+  if (!elf || header.e_phoff > kOffsetMax) return std::string();
   std::vector<Elf64_Phdr> segments(std::min<size_t>(header.e_phnum, kSegmentsMax));
   MutableBytes segment_bytes(reinterpret_cast<uint8_t*>(segments.data()),
                              segments.size() * sizeof(Elf64_Phdr));
@@ -50,7 +51,7 @@ Result<std::string> read_build_id(int file) {
   segments.resize(got / sizeof(Elf64_Phdr));
   std::vector<uint8_t> notes;
   for (const Elf64_Phdr& segment : segments) {
-    if (segment.p_type != PT_NOTE || segment.p_offset > INT64_MAX - kNoteBytesMax) continue;
+    if (segment.p_type != PT_NOTE || segment.p_offset > kOffsetMax) continue;
     notes.resize(std::min<size_t>(segment.p_filesz, kNoteBytesMax));
     notes.resize(PD_TRY(kernel::read_at(file, segment.p_offset, notes)));
     std::string id = find_in_notes(notes);

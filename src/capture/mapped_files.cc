@@ -45,7 +45,7 @@ Result<std::string> exact_path(const std::string& proc_path, const MapsEntry& en
 bool name_leads_to(pid_t pid, const std::string& path, const struct stat& file) {
   std::string root = kernel::proc::path_of(pid, "root");
   Result<std::string> link = kernel::proc::read_link(root);
-  if (!link.ok() || *link != "/") return true;
+  if (!link.ok() || *link != "/") return !path.ends_with(kDeletedSuffix);
   Result<struct stat> named = kernel::lstat_path(root + path);
   return named.ok() && named->st_dev == file.st_dev && named->st_ino == file.st_ino;
 }
@@ -80,6 +80,11 @@ Result<Backing> MappedFiles::resolve(pid_t pid, const MapsEntry& entry, MemoryOb
   if (!S_ISREG(file.st_mode))
     return Error(Code::kUnsupported, "memory of a device cannot be saved");
   std::string path = PD_TRY(exact_path(proc_path, entry));
+  // A name may itself end in " (deleted)".
+  if (entry.deleted && file.st_nlink > 0 &&
+      name_leads_to(pid, path + std::string(kDeletedSuffix), file)) {
+    path += kDeletedSuffix;
+  }
   auto tmpfs = entry.shared ? MemoryObjects::Tmpfs::kAsMemory : MemoryObjects::Tmpfs::kAsFile;
   ObjectId memory = PD_TRY(objects.add(proc_path, path, tmpfs));
   if (memory == ObjectId() && !name_leads_to(pid, path, file)) {

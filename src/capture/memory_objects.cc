@@ -104,12 +104,16 @@ Result<ObjectId> MemoryObjects::insert(const struct stat& file, const std::strin
   record.set_kind(what.kind);
   record.set_size(static_cast<uint64_t>(file.st_size));
   record.set_name(what.name);
-  record.set_mode(file.st_mode & 07777);
-  record.set_uid(file.st_uid);
-  record.set_gid(file.st_gid);
   record.set_device(file.st_dev);
   record.set_inode(file.st_ino);
-  if (what.kind == MemoryObject::SYSV) record.set_sysv_id(static_cast<int32_t>(file.st_ino));
+  if (what.kind == MemoryObject::SYSV) {
+    record.set_sysv_id(
+        static_cast<int32_t>(file.st_ino));  // owner and mode are those of the SysvSegment
+  } else {
+    record.set_mode(file.st_mode & 07777);
+    record.set_uid(file.st_uid);
+    record.set_gid(file.st_gid);
+  }
   if (what.kind == MemoryObject::MEMFD) {
     uint32_t seals = PD_TRY(kernel::memfd_seals(entry.content));
     record.set_seals(seals);
