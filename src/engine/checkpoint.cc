@@ -59,6 +59,7 @@ class Checkpoint {
     PD_TRY(fault_point("begin"));
     PD_TRY(precopy());
     timing_.mark("precopy");
+    report_.precopy_us = timing_.last_us();
     {
       Frozen frozen = PD_TRY(capture::freeze(state_.scope, &state_.task_clock, state_.clock));
       timing_.restart(frozen.stopped_at_ns());
@@ -71,6 +72,7 @@ class Checkpoint {
     report_.stop_us = timing_.since_restart_us();
     PD_TRY(put_records());
     PD_TRY(fault_point("records"));
+    report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
     store::EpochInfo info = PD_TRY(writer_->commit({captured_realtime_ns_, note()}));
     settle_success(info);
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
@@ -419,6 +421,8 @@ class Checkpoint {
 
   std::string note() const {
     return "{\"stop_us\":" + std::to_string(report_.stop_us) +
+           ",\"precopy_us\":" + std::to_string(report_.precopy_us) +
+           ",\"total_us\":" + std::to_string(report_.total_us) +
            ",\"processes\":" + std::to_string(collected_.size()) +
            ",\"threads\":" + std::to_string(report_.threads) +
            ",\"pages\":" + std::to_string(report_.pages) + ",\"timing\":" + timing_.json() + "}";

@@ -51,4 +51,30 @@ Status settle_tree(pid_t root, Kinship kinship, GroupState* state) {
   return {};
 }
 
+std::optional<InstanceInfo> read_instance(const std::string& directory) {
+  Result<object::Instance> instance = load_instance(directory);
+  Result<std::string> boot = read_boot_id();
+  if (!instance.ok() || !boot.ok() || instance->boot_id() != *boot) return std::nullopt;
+  auto runs = [](pid_t pid, uint64_t ticks) {
+    Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid);
+    return stat.ok() && stat->start_ticks == ticks && !stat->is_zombie();
+  };
+  capture::Scope scope;
+  if (instance->own_namespaces()) {
+    if (!runs(instance->init_pid(), instance->init_start_ticks())) return std::nullopt;
+    scope.init = instance->init_pid();
+  }
+  for (int i = 0; i < instance->roots_size() && i < instance->root_start_ticks_size(); ++i) {
+    if (runs(instance->roots(i), instance->root_start_ticks(i))) scope.roots.push_back(instance->roots(i));
+  }
+  if (scope.init == 0 && scope.roots.empty()) return std::nullopt;
+  InstanceInfo info;
+  info.own_namespaces = instance->own_namespaces();
+  info.serial = instance->serial();
+  Result<std::vector<pid_t>> pids = capture::list_processes(scope);
+  if (pids.ok()) info.processes = std::move(pids).value();
+  if (!info.processes.empty()) info.root_pid = info.processes.front();
+  return info;
+}
+
 }  // namespace perdure::engine

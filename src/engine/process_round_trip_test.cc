@@ -65,9 +65,9 @@ Records capture_from(StoppedThread* stopped) {
   PD_ASSERT(process_query.decode(batch, &records.process).ok());
   PD_ASSERT(thread_query.decode(batch, &records.thread).ok());
   const auto shared = stopped->tracee().pending(Tracee::Queue::kProcess).value();
-  capture::put_pending(shared, records.process.mutable_pending());
+  PD_ASSERT(capture::put_pending(shared, records.process.mutable_pending()).ok());
   const auto own = stopped->tracee().pending(Tracee::Queue::kThread).value();
-  capture::put_pending(own, records.thread.mutable_pending());
+  PD_ASSERT(capture::put_pending(own, records.thread.mutable_pending()).ok());
   return records;
 }
 

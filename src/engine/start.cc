@@ -1,5 +1,6 @@
 // Starting a command as a group of its own.
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -29,15 +30,8 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return list;
 }
 
-void unblock_signals() {
-  sigset_t none;
-  sigemptyset(&none);
-  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (int number = 1; number < NSIG; ++number) (void)signal(number, SIG_DFL);
-}
-
 // Runs in the command's process; returns only on failure.
-Error execute(const StartOptions& options, int slave) {
+Error execute(const StartOptions& options, int slave, const sigset_t& mask) {
   (void)setsid();
   if (slave >= 0 && ioctl(slave, TIOCSCTTY, 0) != 0)
     return Error::system(errno, "take", "the terminal");
@@ -51,7 +45,9 @@ Error execute(const StartOptions& options, int slave) {
   }
   if (!options.cwd.empty() && chdir(options.cwd.c_str()) != 0)
     return Error::system(errno, "enter", options.cwd);
-  unblock_signals();
+  // Descriptors beyond the standard streams that a shell or terminal left open are not the command's (as with sudo(8)).
+  (void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+  (void)sigprocmask(SIG_SETMASK, &mask, nullptr);
   std::vector<char*> arguments = pointers(options.command);
   std::vector<char*> environment = pointers(options.environment);
   execvpe(arguments[0], arguments.data(), environment.data());
@@ -60,7 +56,7 @@ Error execute(const StartOptions& options, int slave) {
 }
 
 // Forks the command; its failure to execute comes back through a pipe that execve(2) closes.
-Status spawn_command(const StartOptions& options, int slave) {
+Status spawn_command(const StartOptions& options, int slave, const sigset_t& mask) {
   int report[2];
   if (pipe2(report, O_CLOEXEC) != 0) return Error::system(errno, "pipe");
   Fd reading = Fd::adopt(report[0]);
@@ -68,7 +64,7 @@ Status spawn_command(const StartOptions& options, int slave) {
   const pid_t child = fork();
   if (child < 0) return Error::system(errno, "fork");
   if (child == 0) {
-    Error error = execute(options, slave);
+    Error error = execute(options, slave, mask);
     const std::string text =
         std::string(1, static_cast<char>(error.code())) + error.message() + '\0' + error.remedy();
     (void)!write(report[1], text.data(), text.size());
@@ -98,8 +94,11 @@ Status start(const StartOptions& options, GroupState* state) {
         PD_TRY(kernel::open_terminal(options.terminal_size.rows, options.terminal_size.columns));
   }
   const int slave = terminal.slave.valid() ? terminal.slave.get() : -1;
+  sigset_t mask;  // the init blocks everything; the command gets the caller's
+  sigemptyset(&mask);
+  (void)sigprocmask(SIG_SETMASK, nullptr, &mask);
   auto body = [&]() -> Result<std::string> {
-    PD_TRY(spawn_command(options, slave));
+    PD_TRY(spawn_command(options, slave, mask));
     return std::string();
   };
   restore::Init init = PD_TRY(restore::Init::start({}, body));

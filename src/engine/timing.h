@@ -20,6 +20,7 @@ class Timing {
     parts_.push_back({name, (now - last_ns_) / 1000});
     last_ns_ = now;
   }
+  uint64_t last_us() const { return parts_.empty() ? 0 : parts_.back().us; }
   // Parts count from this moment on.
   void restart(uint64_t at_ns) { last_ns_ = start_ns_ = at_ns; }
   uint64_t since_restart_us() const { return (last_ns_ - start_ns_) / 1000; }
