@@ -72,7 +72,7 @@ class ThreadCollector {
     kernel::Registers registers = guard.saved();
     PD_TRY(check_registers(process_, registers));
     auto queue = PD_TRY(tracee.pending(Tracee::Queue::kThread));
-    put_pending(queue, record->mutable_pending());
+    PD_TRY(put_pending(queue, record->mutable_pending()));
     PD_TRY(settle(status, queue, process_queue, &registers, &guard, record));
     const std::vector<uint8_t> xstate = PD_TRY(tracee.xstate());
     record->set_xstate(xstate.data(), xstate.size());
@@ -118,19 +118,25 @@ Status collect_leader(StoppedProcess* process, ProcessMemo* memo, CollectContext
                       uint64_t* brk) {
   StoppedThread& thread = process->threads.front();
   auto queue = PD_TRY(thread.tracee.pending(Tracee::Queue::kProcess));
-  put_pending(queue, record->mutable_pending());
+  PD_TRY(put_pending(queue, record->mutable_pending()));
   ProcessQuery query;
+  SysvQuery sysv;
   size_t brk_call = 0;
+  using kernel::proc::Namespace;
+  const bool own_ipc = context->root_namespaces.link(Namespace::kIpc) !=
+                       PD_TRY(kernel::proc::read_namespace(context->engine, Namespace::kIpc));
   return ThreadCollector(&thread, view, memo, context)
       .run(
           queue, leader,
           [&](kernel::Batch* batch) {
             query = ProcessQuery::add(view, *record, batch);
+            sysv = SysvQuery::add(batch);
             brk_call = batch->call(SYS_brk, {0}, kernel::OnError::kContinue);
           },
           [&](const kernel::Batch& batch) -> Status {
             *brk = static_cast<uint64_t>(batch.result(brk_call));
-            return query.decode(batch, record);
+            PD_TRY(query.decode(batch, record));
+            return own_ipc ? sysv.check(batch, view) : Status();
           });
 }
 

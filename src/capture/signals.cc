@@ -42,9 +42,15 @@ Status ActionQuery::decode(const kernel::Batch& batch, object::Process* record) 
   return {};
 }
 
-void put_pending(std::span<const SigInfo> queue,
-                 google::protobuf::RepeatedPtrField<object::PendingSignal>* records) {
+Status put_pending(std::span<const SigInfo> queue,
+                   google::protobuf::RepeatedPtrField<object::PendingSignal>* records) {
+  if (queue.size() > kPendingSignalsMax) {
+    return Error(Code::kLimit, "more than " + std::to_string(kPendingSignalsMax) +
+                                   " pending signals cannot be saved")
+        .with_remedy("try again when the program has taken some");
+  }
   for (const SigInfo& info : queue) records->Add()->set_siginfo(info.data(), info.size());
+  return {};
 }
 
 }  // namespace perdure::capture

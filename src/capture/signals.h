@@ -32,7 +32,9 @@ class ActionQuery {
 
 // Pending signals as Tracee::pending() gives them.
 using SigInfo = std::array<uint8_t, 128>;
-void put_pending(std::span<const SigInfo> queue,
-                 google::protobuf::RepeatedPtrField<object::PendingSignal>* records);
+// One call each has to fit into a batch at restore; only real-time signals queue more than once.
+inline constexpr size_t kPendingSignalsMax = 300;
+Status put_pending(std::span<const SigInfo> queue,
+                   google::protobuf::RepeatedPtrField<object::PendingSignal>* records);
 
 }  // namespace perdure::capture

@@ -37,6 +37,10 @@ uint64_t us_of(int64_t seconds, int64_t us) {
 
 Status put_posix_timers(std::vector<kernel::proc::Timer> timers, uint32_t threads,
                         kernel::PidMap* pids, object::Process* record) {
+  if (timers.size() > kPosixTimersMax) {
+    return Error(Code::kLimit,
+                 "more than " + std::to_string(kPosixTimersMax) + " POSIX timers cannot be saved");
+  }
   // The kernel lists them in the order of their making, the newest first.
   std::sort(timers.begin(), timers.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   for (const kernel::proc::Timer& timer : timers) {
@@ -60,12 +64,12 @@ TimerQuery TimerQuery::add(const object::Process& record, kernel::Batch* batch) 
   TimerQuery query;
   for (size_t which = 0; which < query.intervals_.size(); ++which) {
     const RemoteAddr answer = batch->out(sizeof(IntervalSpec));
-    query.intervals_[which] = {batch->call(SYS_getitimer, {which, answer}), answer, 0};
+    query.intervals_[which] = {batch->call(SYS_getitimer, {which, answer}), answer};
   }
   for (const object::PosixTimer& timer : record.posix_timers()) {
     const RemoteAddr answer = batch->out(sizeof(TimerSpec));
     const size_t call = batch->call(SYS_timer_gettime, {timer.id(), answer});
-    query.timers_.push_back({call, answer, batch->call(SYS_timer_getoverrun, {timer.id()})});
+    query.timers_.push_back({call, answer});
   }
   return query;
 }
@@ -90,8 +94,6 @@ Status TimerQuery::decode(const kernel::Batch& batch, object::Process* record) c
     const auto spec = batch.value<TimerSpec>(timers_[i].answer);
     out->set_interval_ns(ns_of(spec.interval_s, spec.interval_ns));
     out->set_value_ns(ns_of(spec.value_s, spec.value_ns));
-    out->set_overrun(
-        static_cast<uint32_t>(PD_TRY(answer_of(batch, timers_[i].overrun_call, what))));
   }
   return {};
 }

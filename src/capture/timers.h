@@ -14,6 +14,9 @@
 
 namespace perdure::capture {
 
+// One call each has to fit into the leader's batch beside all others (BatchArea::kCallsMax).
+inline constexpr size_t kPosixTimersMax = 250;
+
 // Puts what /proc/PID/timers tells into the record, by id; the thread that a timer notifies becomes
 // the program's own number. A timer on the CPU time of "the calling thread" is refused in a process
 // with several threads: which one created it, and is measured, cannot be read.
@@ -31,7 +34,6 @@ class TimerQuery {
   struct Asked {
     size_t call;
     RemoteAddr answer;
-    size_t overrun_call;
   };
   std::array<Asked, 3> intervals_ = {};
   std::vector<Asked> timers_;  // as posix_timers in the record

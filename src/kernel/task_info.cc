@@ -79,7 +79,10 @@ Result<bool> abort_restartable_sequence(pid_t tid, const abi::RseqConfiguration&
                                         Registers* registers) {
   if (rseq.size == 0) return false;
   const uint64_t field = rseq.pointer + offsetof(abi::Rseq, critical_section);
-  const uint64_t section_at = PD_TRY(read_value<uint64_t>(tid, field));
+  // One word by ptrace is much cheaper than opening the memory. An area that cannot be read is the
+  // kernel's to punish.
+  uint64_t section_at = 0;
+  if (ptrace_request(PTRACE_PEEKDATA, tid, field, &section_at) != 0) return false;
   if (section_at == 0) return false;
   const auto section = PD_TRY(read_value<abi::RseqCriticalSection>(tid, section_at));
   if (registers->rip - section.start >= section.length)

@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "base/fd.h"
+#include "kernel/task_info.h"
 
 namespace perdure::kernel {
 namespace {
@@ -285,6 +286,9 @@ Status Tracee::detach() {
 
 Result<RegisterGuard> RegisterGuard::hold(Tracee* tracee) {
   Registers registers = PD_TRY(tracee->registers());
+  // Whatever else the thread runs makes the kernel forget that it was inside a restartable sequence.
+  Result<abi::RseqConfiguration> rseq = rseq_configuration(tracee->tid());
+  if (rseq.ok()) PD_TRY(abort_restartable_sequence(tracee->tid(), *rseq, &registers));
   uint64_t mask = PD_TRY(tracee->signal_mask());
   PD_TRY(tracee->set_signal_mask(kAllSignals));
   return RegisterGuard(tracee, registers, mask);

@@ -164,13 +164,17 @@ Status set_state(Skeleton* skeleton, Site* site) {
     add_thread_registrations(thread, calls);
     add_thread_pending(process, thread, calls);
   }));
-  kernel::Batch batch = site->area.batch();
-  RemoteCalls calls(&batch, skeleton->name());
-  add_process_pending(process, &calls);
-  PD_TRY(add_timer_creation(process, site->features, &calls));
-  add_process_settings(process, &calls);
-  PD_TRY(site->area.run(&skeleton->leader, &batch));
-  return calls.check();
+  // Each in a batch of its own: a queue may hold capture's kPendingSignalsMax, and timers as many
+  // calls.
+  PD_TRY(run_calls(*site, &skeleton->leader, skeleton->name(),
+                   [&](RemoteCalls* calls) { add_process_pending(process, calls); }));
+  Status timers;
+  PD_TRY(run_calls(*site, &skeleton->leader, skeleton->name(), [&](RemoteCalls* calls) {
+    timers = add_timer_creation(process, site->features, calls);
+  }));
+  PD_TRY(std::move(timers));
+  return run_calls(*site, &skeleton->leader, skeleton->name(),
+                   [&](RemoteCalls* calls) { add_process_settings(process, calls); });
 }
 
 Status give_up_privileges(Skeleton* skeleton, Site* site) {

@@ -42,6 +42,7 @@ Status run_calls(const Site& site, kernel::Tracee* tracee, const std::string& wh
   kernel::Batch batch = site.area.batch();
   RemoteCalls calls(&batch, who);
   step(&calls);
+  if (batch.empty()) return {};
   PD_TRY_WITHIN("restore " + who, site.area.run(tracee, &batch));
   return calls.check();
 }
