@@ -234,7 +234,7 @@ Status walk_all(const SegmentHead& head, Recovered& found, Walk& walk) {
     if (number < begin.segment) continue;
     PD_TRY(walk.segment(number, number == begin.segment ? begin.block : kFirstFrameBlock));
   }
-  return walk.finish();
+  return Ok{};
 }
 
 Status verify_page_frame(const SegmentSet& segments, FramePlace place) {
@@ -276,15 +276,16 @@ Result<Recovered> recover(const std::shared_ptr<Device>& device, Thoroughness th
   found.files = std::make_shared<SegmentSet>(device, found.store_id);
   Walk walk(found, thoroughness);
   PD_TRY(walk_all(*head, found, walk));
-  for (const uint32_t number : found.segments) {
-    const std::shared_ptr<File> file = PD_TRY(found.files->open(number));
-    found.allocated_bytes += PD_TRY(file->size());
-  }
   if (!head->anchors.empty() && head->header->number == found.segments.back()) {
     const Anchor& anchor = head->anchors.front();
     found.anchor_sequence = anchor.sequence;
-    found.clean = (anchor.flags & kAnchorClean) != 0 && anchor.end_block == found.end.block &&
-                  found.end.segment == found.segments.back() && walk.tail_is_zero();
+    found.clean = (anchor.flags & kAnchorClean) != 0 && walk.tail_is_zero() &&
+                  found.end == FramePlace{found.segments.back(), anchor.end_block};
+  }
+  if (!found.clean) PD_TRY(walk.finish());
+  for (const uint32_t number : found.segments) {
+    const std::shared_ptr<File> file = PD_TRY(found.files->open(number));
+    found.allocated_bytes += PD_TRY(file->size());
   }
   return found;
 }

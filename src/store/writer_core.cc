@@ -71,6 +71,7 @@ Result<std::shared_ptr<WriterCore>> WriterCore::create(Setup setup) {
   std::shared_ptr<WriterCore> core(
       new WriterCore(std::move(setup)));  // NOLINT: private constructor
   const Recovered& found = core->setup_.found;
+  core->is_new_ = is_new;
   if (is_new) {
     PD_TRY(core->prepare());
   } else if (!found.clean && !core->catalog_.epochs.empty()) {
@@ -93,8 +94,11 @@ Status WriterCore::prepare() {
     PD_TRY(log_.queue().wait(log_.queue().now()));
   } else {
     PD_TRY(log_.begin_segment(0));
-    PD_TRY(log_.queue_sync());  // the header first: a first segment without one would be no store
-    PD_TRY(write_catalog(catalog_));
+    PD_TRY(log_.queue_sync());
+    PD_TRY(log_.queue().wait(log_.queue().now()));  // a first segment without a header is no store
+    // Supersedes what a crash left behind. A new store has nothing to supersede.
+    if (!is_new_) PD_TRY(write_catalog(catalog_));
+    is_new_ = false;
   }
   ready_ = true;
   return Ok{};
@@ -175,6 +179,7 @@ Status WriterCore::recover_from_failure() {
   tip_.reset();
   ready_ = false;
   setup_.found.clean = false;
+  is_new_ = false;
   failed_ = false;
   return Ok{};
 }
@@ -245,9 +250,8 @@ void WriterCore::abandon() {
 
 Status WriterCore::close() {
   settle_all();
-  if (!ready_ || failed_) return Ok{};
-  PD_TRY(log_.queue_sync());
-  if (!log_.has_segment()) return Ok{};
+  if (!ready_ || failed_ || !log_.has_segment()) return Ok{};
+  if (log_.unsynced_bytes() != 0) PD_TRY(log_.queue_sync());
   PD_TRY(log_.queue_anchor(catalog_place_, LogWriter::End::kClean));
   PD_TRY(log_.queue_sync());
   ready_ = false;

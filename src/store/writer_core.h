@@ -117,6 +117,7 @@ class WriterCore {
   uint64_t commits_since_catalog_ = 0;
   uint64_t catalog_at_bytes_ = 0;  // log_.appended_bytes() when the last catalog was written
   uint64_t catalog_bytes_ = 0;
+  bool is_new_ = false;  // nothing was ever stored
   bool ready_ = false;   // prepare() was done
   bool failed_ = false;  // a submitted epoch was lost since the last begin()
   Epoch next_epoch_{1};
