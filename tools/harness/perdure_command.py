@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import tempfile
 import time
 
 
@@ -17,19 +16,13 @@ class Perdure:
         self.program, self.store = program, store
 
     def run(self, verb, *arguments, timeout=120):
-        """Runs one verb; its standard output. A failure raises with what the command said.
-
-        Output goes through files: a pipe would stay open for as long as a detached program holds it.
-        """
+        """Runs one verb; its standard output. A failure raises with what the command said."""
         line = [self.program, verb, *map(str, arguments)]
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            status = subprocess.run(line, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=timeout,
-                                    check=False).returncode
-            out.seek(0)
-            err.seek(0)
-            if status != 0:
-                raise PerdureFailed(f"{' '.join(line)}\nexit status {status}: {err.read().strip() or out.read().strip()}")
-            return out.read()
+        done = subprocess.run(line, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False)
+        if done.returncode != 0:
+            said = done.stderr.strip() or done.stdout.strip()
+            raise PerdureFailed(f"{' '.join(line)}\nexit status {done.returncode}: {said}")
+        return done.stdout
 
     def timed(self, verb, *arguments, timeout=120):
         """Seconds from the command to its end."""
