@@ -61,7 +61,7 @@ SYSTEM_CALLS = (r"(?<![\w.>:])(?:::)?(?:syscall|ptrace|open|openat|read|write|io
                 r"prctl|socket|readlink|stat|fstat)\s*\(")
 RAW_CALLS = r"(?<![\w.>:])(?:::)?(?:syscall|ptrace)\s*\("
 MARKS = r"\b(?:TODO|FIXME|XXX|HACK)\b"
-MACHINE_PATHS = r"/work/|/home/[a-z]+/|/root/"
+MACHINE_PATHS = r"(?<![\w/.}\"])(?:/work|/home/[a-z]+|/root)/"
 TESTED_FOLDERS = {"base", "kernel", "object", "store", "memory"}
 
 
@@ -168,9 +168,10 @@ def check_banned(path, text):
             rules.append((RAW_CALLS, "is a system call; wrap it in kernel/"))
         if layer == "object":
             rules.append((SYSTEM_CALLS, "is a system call; object/ makes none"))
-    for number, line in enumerate(strip_code(text).split("\n"), 1):
-        # A smart pointer that takes a private constructor's `new` at once owns it.
-        if re.search(r"=\s*(?:delete|default)\s*;|operator (?:new|delete)|(?:unique|shared)_ptr<[^;]*>\s*\w*\(new ", line):
+    # A smart pointer that takes a private constructor's `new` at once owns it.
+    owned = re.sub(r"((?:unique|shared)_ptr<[^;()]*>\s*\w*\(\s*)new ", r"\1", strip_code(text))
+    for number, line in enumerate(owned.split("\n"), 1):
+        if re.search(r"=\s*(?:delete|default)\s*;|operator (?:new|delete)", line):
             continue
         for pattern, why in rules:
             match = re.search(pattern, line)
