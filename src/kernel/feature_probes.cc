@@ -5,6 +5,8 @@
 #include <linux/sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,10 +74,10 @@ bool probe_rseq_configuration() {
 
 bool probe_unix_diag() {
   Result<SocketDiag> diag = SocketDiag::open();
-  if (!diag.ok()) return false;
-  constexpr uint64_t kNoSocket = 0;
-  Result<UnixSocketInfo> info = diag->unix_socket(kNoSocket);
-  return info.ok() || info.error().code() == Code::kNotFound;
+  Fd socket = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  struct stat found = {};
+  if (!diag.ok() || !socket.valid() || ::fstat(socket.get(), &found) != 0) return false;
+  return diag->unix_socket(found.st_ino).ok();
 }
 
 bool probe_memfd() {

@@ -54,6 +54,15 @@ TEST(Features, CapabilitiesDecideThePrivilegeFeatures) {
   }
 }
 
+// Where one is missing all other tests fail too, less clearly.
+TEST(Features, NoRequiredFeatureIsMissingHere) {
+  if (read_privileges().value().effective_uid != 0) GTEST_SKIP() << "root";
+  const Features features = Features::create("").value();
+  for (const FeatureInfo& info : feature_table()) {
+    EXPECT_TRUE(info.need == Need::kOptional || features.has(info.feature)) << info.name;
+  }
+}
+
 TEST(Features, EveryProbeLeavesNoDescriptorAndGivesTheSameAnswerAgain) {
   const auto before = proc::list_numbers("/proc/self/fd").value().size();
   const Features first = Features::create("").value();
