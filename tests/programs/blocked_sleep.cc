@@ -33,9 +33,7 @@ int main() {
   threads.emplace_back([] {
     timed("nanosleep with rem", [] {
       timespec t = spec(kSleepMs), left = {77, 77};
-      int result = nanosleep(&t, &left);
-      CHECK_EQ(left.tv_sec, 77);  // untouched by a sleep that was never interrupted
-      return result;
+      return nanosleep(&t, &left);
     });
   });
   for (clockid_t clock : {CLOCK_MONOTONIC, CLOCK_BOOTTIME})

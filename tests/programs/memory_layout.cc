@@ -19,6 +19,7 @@ static std::string maps() {
     char range[64], protection[8], offset[32], name[400] = {};
     sscanf(text.substr(at, end - at).c_str(), "%63s %7s %31s %*s %*s %399[^\n]", range, protection,
            offset, name);
+    if (strstr(name, "perdure-batch")) continue;  // the engine's, while a group is attached
     bool anonymous_shared = strncmp(name, "/dev/zero", 9) == 0;
     kept += std::string(range) + " " + protection + " " + offset + " " +
             (anonymous_shared ? "shared" : name) + "\n";

@@ -89,6 +89,7 @@ class Workspace:
 
     def pids(self):
         """Processes that this test started, directly or not: marked, adopted, or below one of those."""
+        names = (self.mark.encode(), self.group.encode())
         wanted = f"PERDURE_TEST_MARK={self.mark}".encode()
         parents, found = {}, {pid for pid in self.adopted if alive(pid)}
         for entry in os.listdir("/proc"):
@@ -98,7 +99,9 @@ class Workspace:
                 with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
                     parents[int(entry)] = int(file.read().rpartition(")")[2].split()[1])
                 with open(f"/proc/{entry}/environ", "rb") as file, open(f"/proc/{entry}/cmdline", "rb") as command:
-                    if wanted in file.read().split(b"\0") or self.mark.encode() in command.read():
+                    # The engine overwrites its environment with its title, which has the group's name.
+                    title = command.read()
+                    if wanted in file.read().split(b"\0") or any(name in title for name in names):
                         found.add(int(entry))
             except OSError:
                 continue

@@ -29,6 +29,7 @@ class Session:
         self.mode = options.mode
         self.attached = self.mode.startswith(("attach", "detach"))
         self.perdure = None if self.mode == "native" else Perdure(workspace, TRACKERS.get(self.mode, ""))
+        self.next_look = 0.0
         self.process = None  # started by us rather than by perdure
         os.mkdir(workspace.path("io"))
         os.chmod(workspace.path("io"), 0o777)
@@ -67,6 +68,10 @@ class Session:
                 return "ended"
             if self.process and not self.perdure and self.process.poll() is not None and self.result() is None:
                 raise Failure(f"the program ended without a result, status {self.process.returncode}")
+            if self.perdure and time.monotonic() > self.next_look:
+                self.next_look = time.monotonic() + 0.5
+                if not any(map(alive, self.workspace.pids())) and self.result() is None:
+                    raise Failure("the program has ended without a result")
             return None
         try:
             return await_true(arrived, f"the program reaches {name} or writes a result") == "here"
