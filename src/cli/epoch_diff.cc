@@ -17,18 +17,18 @@ using store::PageExtent;
 // Bytes of one object read at once.
 constexpr uint64_t kPagesAtOnce = 256;
 
-using Leaves = std::map<std::string, std::string>;
+using LeafMap = std::map<std::string, std::string>;
 
-Leaves leaves_of(const StoredObject& object) {
+LeafMap leaves_of(const StoredObject& object) {
   if (object.message == nullptr) return {{"bytes", object.bytes}};
   auto list = tree_leaves(tree_of(*object.message));
-  return Leaves(list.begin(), list.end());
+  return LeafMap(list.begin(), list.end());
 }
 
 std::vector<FieldChange> compare_records(const StoredObject& before, const StoredObject& after) {
   std::vector<FieldChange> changes;
   if (before.bytes == after.bytes && before.kind == after.kind) return changes;
-  Leaves old_leaves = leaves_of(before), new_leaves = leaves_of(after);
+  LeafMap old_leaves = leaves_of(before), new_leaves = leaves_of(after);
   for (const auto& [path, text] : old_leaves) {
     auto at = new_leaves.find(path);
     if (at == new_leaves.end()) {

@@ -26,6 +26,17 @@ std::string wait_text(uint64_t value) {
   return daemon::describe_wait_status(static_cast<int>(value));
 }
 
+std::string resource_text(uint64_t value) {
+  static constexpr const char* kNames[] = {
+      "cpu",     "fsize", "data",  "stack",      "core",     "rss",  "nproc",  "nofile",
+      "memlock", "as",    "locks", "sigpending", "msgqueue", "nice", "rtprio", "rttime"};
+  return value < std::size(kNames) ? kNames[value] : std::to_string(value);
+}
+
+std::string limit_text(uint64_t value) {
+  return value == ~uint64_t{0} ? "unlimited" : std::to_string(value);
+}
+
 struct IntegerRule {
   std::string_view field;
   std::string (*text)(uint64_t);
@@ -66,6 +77,9 @@ constexpr IntegerRule kIntegerRules[] = {
     {"SignalAction.mask", signal_set_text},
     {"PosixTimer.signal", signal_text},
     {"PosixTimer.sigev_value", hex_text},
+    {"Limit.resource", resource_text},
+    {"Limit.soft", limit_text},
+    {"Limit.hard", limit_text},
     {"Process.exit_code", wait_text},
     {"Process.exit_signal", signal_text},
     {"Process.stop_signal", signal_text},

@@ -18,8 +18,9 @@ bool ask_engine(const daemon::GroupPlace& place, GroupState& state) {
   if (!client.ok()) return false;
   auto status = client->status(kLookTime);
   if (!status.ok()) {
+    if (status.error().code() == Code::kGone) return false;
     state.running = GroupState::Running::kBusy;
-    return status.error().code() != Code::kGone;
+    return true;
   }
   state.running = GroupState::Running::kYes;
   state.engine_pid = status->engine_pid();

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <map>
+
 #include "cli/field_text.h"
 
 namespace perdure::cli {
@@ -120,28 +122,75 @@ void append_text(std::string& out, const Node& node, size_t indent, const std::s
   }
 }
 
-void append_leaves(std::vector<std::pair<std::string, std::string>>& out, const Node& node,
-                   const std::string& path) {
-  if (is_leaf(node)) {
-    out.emplace_back(path, node.text);
+// An object on one line: "start 0x1000 end 0x2000 protection r-x".
+std::string compact_text(const Node& node) {
+  if (is_leaf(node)) return node.text;
+  std::string out;
+  for (const Node& child : node.children) {
+    out += out.empty() ? "" : " ";
+    if (node.type == Node::Type::kObject) out += child.name + " ";
+    out += is_leaf(child) ? child.text : "(" + compact_text(child) + ")";
+  }
+  return out;
+}
+
+bool has_objects(const Node& list) {
+  for (const Node& child : list.children) {
+    if (!is_leaf(child)) return true;
+  }
+  return false;
+}
+
+// Elements of a list that are objects are told apart by their first field, so that one more in
+// front of them does not change them all.
+void append_list_leaves(Leaves& out, const Node& list, const std::string& path) {
+  if (!has_objects(list)) {
+    out.emplace_back(path, compact_text(list));
     return;
   }
-  for (size_t at = 0; at < node.children.size(); ++at) {
-    const Node& child = node.children[at];
-    std::string step = node.type == Node::Type::kList ? fmt::format("{}[{}]", path, at)
-                       : path.empty()                 ? child.name
-                                                      : path + "." + child.name;
-    append_leaves(out, child, step);
+  std::map<std::string, int> seen;
+  for (const Node& child : list.children) {
+    std::string key = child.children.empty() ? "" : compact_text(child.children.front());
+    int again = seen[key]++;
+    out.emplace_back(again == 0 ? fmt::format("{}[{}]", path, key)
+                                : fmt::format("{}[{} #{}]", path, key, again + 1),
+                     compact_text(child));
   }
+}
+
+void append_leaves(Leaves& out, const Node& node, const std::string& path) {
+  if (is_leaf(node)) {
+    out.emplace_back(path, node.text);
+  } else if (node.type == Node::Type::kList) {
+    append_list_leaves(out, node, path);
+  } else {
+    for (const Node& child : node.children) {
+      append_leaves(out, child, path.empty() ? child.name : path + "." + child.name);
+    }
+  }
+}
+
+// What tells an element of a list from the next stands even where it is 0: an fd, a resource.
+bool is_key(const FieldDescriptor& field) {
+  return field.number() == 1 && !field.is_repeated() && !field.has_presence() &&
+         (field.cpp_type() == FieldDescriptor::CPPTYPE_INT32 ||
+          field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32);
+}
+
+std::vector<const FieldDescriptor*> fields_of(const Message& message) {
+  std::vector<const FieldDescriptor*> fields;
+  message.GetReflection()->ListFields(message, &fields);
+  const FieldDescriptor* first = message.GetDescriptor()->FindFieldByNumber(1);
+  bool missing = first != nullptr && is_key(*first) && (fields.empty() || fields.front() != first);
+  if (missing) fields.insert(fields.begin(), first);
+  return fields;
 }
 
 }  // namespace
 
 Node tree_of(const Message& message) {
   Node root{"", Node::Type::kObject, {}, {}};
-  std::vector<const FieldDescriptor*> fields;
-  message.GetReflection()->ListFields(message, &fields);
-  for (const FieldDescriptor* field : fields) {
+  for (const FieldDescriptor* field : fields_of(message)) {
     if (!field->is_repeated()) {
       root.children.push_back(value_node(message, *field, 0));
       continue;
@@ -185,8 +234,8 @@ void tree_json(const Node& node, JsonWriter& json) {
   }
 }
 
-std::vector<std::pair<std::string, std::string>> tree_leaves(const Node& root) {
-  std::vector<std::pair<std::string, std::string>> leaves;
+Leaves tree_leaves(const Node& root) {
+  Leaves leaves;
   append_leaves(leaves, root, "");
   return leaves;
 }

@@ -27,7 +27,10 @@ Node tree_of(const google::protobuf::Message& message);
 // Indented lines, "name: value".
 std::string tree_text(const Node& root, size_t indent);
 void tree_json(const Node& node, JsonWriter& json);
-// Every leaf with its path, "fds[3].file", in the order of the tree.
-std::vector<std::pair<std::string, std::string>> tree_leaves(const Node& root);
+// Every leaf with its path, in the order of the tree: what two records are compared by. A list of
+// numbers is one leaf; an element of a list of objects too, named by its first field: "fds[3]",
+// "vmas[0x7f0000000000]".
+using Leaves = std::vector<std::pair<std::string, std::string>>;
+Leaves tree_leaves(const Node& root);
 
 }  // namespace perdure::cli

@@ -51,8 +51,20 @@ TEST(RecordTree, JsonKeepsNumbersAndFlags) {
 TEST(RecordTree, LeavesHavePaths) {
   auto leaves = tree_leaves(tree_of(a_process()));
   EXPECT_EQ(leaves.front(), std::pair(std::string("pid"), std::string("17")));
-  EXPECT_EQ(leaves[2].first, "threads[0]");
-  EXPECT_EQ(leaves[leaves.size() - 2].first, "fds[0].file");
+  EXPECT_EQ(leaves[2], std::pair(std::string("threads"), std::string("40 41")));
+  EXPECT_EQ(leaves[leaves.size() - 2],
+            std::pair(std::string("fds[3]"), std::string("fd 3 file 50")));
+}
+
+TEST(RecordTree, AnElementIsNamedByItsKeyAlsoWhereThatIsZero) {
+  object::Process process;
+  for (int fd : {0, 1, 1}) process.add_fds()->set_fd(fd);
+  auto leaves = tree_leaves(tree_of(process));
+  ASSERT_EQ(leaves.size(), 4u);
+  EXPECT_EQ(leaves[0].first, "pid");
+  EXPECT_EQ(leaves[1].first, "fds[0]");
+  EXPECT_EQ(leaves[2].first, "fds[1]");
+  EXPECT_EQ(leaves[3].first, "fds[1 #2]");
 }
 
 TEST(RecordTree, RegistersAreNamed) {
@@ -66,7 +78,7 @@ TEST(RecordTree, RegistersAreNamed) {
   EXPECT_NE(text.find("gs: 0x7\n"), std::string::npos) << text;
   // Registers of another size are still shown.
   thread.set_registers("xy");
-  EXPECT_EQ(tree_text(tree_of(thread), 0), "registers: \"xy\"\n");
+  EXPECT_EQ(tree_text(tree_of(thread), 0), "tid: 0\nregisters: \"xy\"\n");
 }
 
 TEST(FieldText, DecodesWhatPeopleKnowByName) {

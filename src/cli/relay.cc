@@ -29,6 +29,7 @@ Bytes bytes_of_text(const std::string& text) {
 Result<std::optional<RelayEnd>> take_end(daemon::Client& client) {
   daemon::Answer answer = PD_TRY(client.next(daemon::kNoLimit));
   if (!answer.response.has_ended()) return std::optional<RelayEnd>();
+  client.wait_gone();
   RelayEnd end;
   if (answer.response.ended().known()) end.wait_status = answer.response.ended().wait_status();
   return std::optional(end);

@@ -95,13 +95,22 @@ Result<control::Ended> Client::kill() {
   request.mutable_kill();
   Answer answer = PD_TRY(call(request, kNoLimit));
   if (!answer.response.has_ended()) return unexpected();
+  wait_gone();
   return answer.response.ended();
+}
+
+void Client::wait_gone() {
+  // Whatever else it says, or if it takes too long: the next one who needs the lock is told so.
+  constexpr std::chrono::milliseconds kLeaveTime{10000};
+  while (next(kLeaveTime).ok()) {
+  }
 }
 
 Status Client::detach() {
   control::Request request;
   request.mutable_detach();
   PD_TRY(call(request, kNoLimit));
+  wait_gone();
   return Ok{};
 }
 
@@ -109,6 +118,7 @@ Status Client::shutdown() {
   control::Request request;
   request.mutable_shutdown();
   PD_TRY(call(request, kNoLimit));
+  wait_gone();
   return Ok{};
 }
 

@@ -54,6 +54,10 @@ class Client {
   // Asks to be told of the end, without waiting for it: next() gives it.
   Status watch_end();
 
+  // Waits until the engine has left, with the store's lock given up: after an end, a detach or a
+  // shutdown.
+  void wait_gone();
+
   int fd() const { return socket_.get(); }
   // The next message; Code::kGone if the engine went away, Code::kTimeout. A failure that the
   // engine reports is an error.

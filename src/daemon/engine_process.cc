@@ -21,14 +21,22 @@ struct Begun {
   control::Response started;
 };
 
+void close_callers_own(const std::vector<int>& numbers) {
+  for (int number : numbers) {
+    if (kernel::is_callers_own(number)) kernel::close_descriptors({number});
+  }
+}
+
 // The caller holds the group's lock.
-Result<Begun> begin(const Places& places, const GroupPlace& place, EngineTask& task) {
+Result<Begun> begin(const Places& places, const LaunchOptions& options, EngineTask& task) {
+  const GroupPlace& place = options.place;
   Begun begun;
   PD_TRY(places.announce(place));
   begun.listener = PD_TRY(kernel::listen_unix(place.socket_path));
-  PD_TRY(remove_end_note(place.directory));
+  if (!options.foreground) close_callers_own(options.inherited);
   control::Started& started = *begun.started.mutable_started();
   begun.group = PD_TRY(task.begin(started));
+  PD_TRY(remove_end_note(place.directory));
   started.set_name(begun.group->name());
   started.set_engine_pid(::getpid());
   started.set_root_pid(begun.group->root_pid());
@@ -93,6 +101,9 @@ int serve(const LaunchOptions& options, EngineTask& task, Begun begun, Fd starte
     return exit_status(result.error().code());
   }
   if (result->end != ServerEnd::kShutdown) note_end(options.place, *result, clock, log);
+  // Before the lock goes with the group: afterwards another engine may have put its own socket
+  // there.
+  (void)kernel::remove_file_if_exists(options.place.socket_path).ok();
   begun.group.reset();
   if (result->end != ServerEnd::kShutdown) task.finish();
   return 0;
@@ -103,7 +114,7 @@ int serve(const LaunchOptions& options, EngineTask& task, Begun begun, Fd starte
 int run_engine(const Places& places, const LaunchOptions& options, EngineTask& task, Fd starter) {
   Status locked = task.lock();
   if (!locked.ok()) return fail(starter, locked.error());
-  auto begun = begin(places, options.place, task);
+  auto begun = begin(places, options, task);
   if (!begun.ok()) {
     undo(places, options.place, task);
     return fail(starter, begun.error());
@@ -114,9 +125,7 @@ int run_engine(const Places& places, const LaunchOptions& options, EngineTask& t
                        begun->started.started().root_pid()));
   Status given_up = give_up_caller(options);
   if (!given_up.ok()) log.warn(given_up.error().message());
-  int status = serve(options, task, std::move(*begun), std::move(starter), log);
-  (void)kernel::remove_file_if_exists(options.place.socket_path).ok();
-  return status;
+  return serve(options, task, std::move(*begun), std::move(starter), log);
 }
 
 Result<Launched> launch_engine(const Places& places, const LaunchOptions& options,

@@ -38,8 +38,9 @@ struct LaunchOptions {
   bool foreground = false;     // the command waits for the group's end
   bool show_terminal = false;  // and shows the group's terminal, if it has one
   char** arguments = nullptr;  // main()'s, for the process title; none in tests
-  std::vector<int>
-      inherited;  // descriptors of the command that the group, but not the engine, may keep
+  // Descriptors from 3 on that the user passed. In the foreground the group keeps them all, in the
+  // background those that have a name; the engine none.
+  std::vector<int> inherited;
 };
 
 struct Launched {
