@@ -13,20 +13,19 @@ Result<Scan> FullTracker::scan(std::span<const Area> areas, Mode mode) {
   if (mode == Mode::kPrecopy || areas.empty()) return ledger_.settle({}, mode);
   Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   uint64_t start = areas.front().start, end = areas.back().end;
-  PageSet guard;
-  Walk walk;
+  PageWalker::Walk walk;
   if (features_.pagemap_scan) {
-    walk = PD_TRY(walker_.scan(pagemap, start, end, WalkKind::kAll));
-    guard = PD_TRY(walker_.scan_guard_pages(pagemap, start, end));
+    walk.populated = PD_TRY(walker_.scan_populated(pagemap, start, end, PageWalker::Among::kAll));
+    walk.guard = PD_TRY(walker_.scan_empty(pagemap, start, end)).guard;
   } else {
-    walk = PD_TRY(walker_.read(pagemap, areas, &guard));
+    walk = PD_TRY(walker_.read(pagemap, areas));
   }
   PageSet tracked = tracked_pages(areas);
   PageSet populated =
       walk.populated.intersected(tracked).united(pages_of(areas, AreaKind::kCopyAlways));
   ledger_.note_written(populated);
   Scan scan = ledger_.settle(populated, mode);
-  scan.guard = guard.intersected(tracked);
+  scan.guard = walk.guard.intersected(tracked);
   return scan;
 }
 

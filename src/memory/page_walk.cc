@@ -16,7 +16,16 @@ constexpr uint64_t kEntriesPerRead = 8192;
 // 1 TiB of address space: 10 s of reading where nothing is mapped, more than any stop should last.
 constexpr uint64_t kPagesReadMax = uint64_t{1} << 28;
 
+PmScanArg argument_for(uint64_t start, uint64_t end) {
+  PmScanArg argument{};
+  argument.start = start;
+  argument.end = end;
+  return argument;
+}
+
 }  // namespace
+
+uint64_t PageWalker::guard_bit() const { return features_.guard ? kPageIsGuard : 0; }
 
 template <typename Visit>
 Status PageWalker::for_each_region(const Fd& pagemap, PmScanArg argument, Visit visit) {
@@ -34,43 +43,51 @@ Status PageWalker::for_each_region(const Fd& pagemap, PmScanArg argument, Visit 
   return {};
 }
 
-Result<Walk> PageWalker::scan(const Fd& pagemap, uint64_t start, uint64_t end, WalkKind kind) {
-  PmScanArg argument{};
-  argument.start = start;
-  argument.end = end;
-  argument.category_mask = kPageIsFile | kPageIsPfnZero;
-  if (features_.guard) argument.category_mask |= kPageIsGuard;
-  argument.category_inverted = argument.category_mask;
+Result<PageSet> PageWalker::scan_written(const Fd& pagemap, uint64_t start, uint64_t end) {
+  PmScanArg argument = argument_for(start, end);
+  argument.flags = kScanWpMatching;  // passes over mappings without protection
+  argument.category_mask = kPageIsWritten | kPageIsPfnZero | guard_bit();
+  argument.category_inverted = kPageIsPfnZero | guard_bit();
   argument.category_anyof_mask = kPageIsPresent | kPageIsSwapped;
   argument.return_mask = kPageIsWritten;
-  if (kind == WalkKind::kProtected) argument.flags = kScanWpMatching;
-  if (kind == WalkKind::kUnprotectedOnly) {
-    argument.category_mask |= kPageIsWpAllowed;
-    argument.category_inverted |= kPageIsWpAllowed;
-  }
-  Walk walk;
+  PageSet written;
   PD_TRY(for_each_region(pagemap, argument, [&](const PageRegion& region) {
-    walk.populated.add_bytes(region.start, region.end);
-    if ((region.categories & kPageIsWritten) != 0) walk.written.add_bytes(region.start, region.end);
+    written.add_bytes(region.start, region.end);
   }));
-  return walk;
+  return written;
 }
 
-Result<PageSet> PageWalker::scan_guard_pages(const Fd& pagemap, uint64_t start, uint64_t end) {
-  PageSet guard;
-  if (!features_.guard) return guard;
-  PmScanArg argument{};
-  argument.start = start;
-  argument.end = end;
-  argument.category_mask = kPageIsGuard;
-  argument.return_mask = kPageIsGuard;
+Result<PageWalker::Empty> PageWalker::scan_empty(const Fd& pagemap, uint64_t start, uint64_t end) {
+  PmScanArg argument = argument_for(start, end);
+  argument.category_inverted = kPageIsPresent;  // "present" now means "not present"
+  argument.category_anyof_mask = kPageIsPresent | kPageIsPfnZero | guard_bit();
+  argument.return_mask = kPageIsSwapped | guard_bit();
+  Empty empty;
   PD_TRY(for_each_region(pagemap, argument, [&](const PageRegion& region) {
-    guard.add_bytes(region.start, region.end);
+    bool guard = (region.categories & guard_bit()) != 0;
+    bool swapped = (region.categories & kPageIsSwapped) != 0 && !guard;
+    if (!swapped) empty.pages.add_bytes(region.start, region.end);
+    if (guard) empty.guard.add_bytes(region.start, region.end);
   }));
-  return guard;
+  return empty;
 }
 
-Result<Walk> PageWalker::read(const Fd& pagemap, std::span<const Area> areas, PageSet* guard) {
+Result<PageSet> PageWalker::scan_populated(const Fd& pagemap, uint64_t start, uint64_t end,
+                                           Among among) {
+  PmScanArg argument = argument_for(start, end);
+  argument.category_mask = kPageIsFile | kPageIsPfnZero | guard_bit();
+  if (among == Among::kUnprotected) argument.category_mask |= kPageIsWpAllowed;
+  argument.category_inverted = argument.category_mask;
+  argument.category_anyof_mask = kPageIsPresent | kPageIsSwapped;
+  argument.return_mask = kPageIsPresent | kPageIsSwapped;
+  PageSet populated;
+  PD_TRY(for_each_region(pagemap, argument, [&](const PageRegion& region) {
+    populated.add_bytes(region.start, region.end);
+  }));
+  return populated;
+}
+
+Result<PageWalker::Walk> PageWalker::read(const Fd& pagemap, std::span<const Area> areas) {
   if (entries_.empty()) entries_.resize(kEntriesPerRead);
   Walk walk;
   uint64_t total = 0;
@@ -88,12 +105,12 @@ Result<Walk> PageWalker::read(const Fd& pagemap, std::span<const Area> areas, Pa
         uint64_t entry = entries_[at];
         PageRun run{page + at, 1};
         if (entry & kEntryGuard) {
-          if (guard != nullptr) guard->add(run);
+          walk.guard.add(run);
           continue;
         }
         if ((entry & (kEntryPresent | kEntrySwapped)) == 0 || (entry & kEntryFile) != 0) continue;
         walk.populated.add(run);
-        if (entry & kEntrySoftDirty) walk.written.add(run);
+        if (entry & kEntrySoftDirty) walk.soft_dirty.add(run);
       }
       page += count;
     }

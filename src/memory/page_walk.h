@@ -15,31 +15,40 @@
 
 namespace perdure::memory {
 
-struct Walk {
-  PageSet populated;
-  PageSet written;  // of populated: not write protected, or soft-dirty
-};
-
-// Which mappings a walk looks at, and what it does with them.
-enum class WalkKind : uint8_t {
-  kAll,              // every mapping
-  kProtected,        // those with asynchronous write protection; protects again what it finds
-  kUnprotectedOnly,  // the others
-};
-
 class PageWalker {
  public:
   explicit PageWalker(const TrackerFeatures& features) : features_(features) {}
 
-  // PAGEMAP_SCAN over [start, end), bytes. Holes and foreign mappings in it cost nothing.
-  Result<Walk> scan(const Fd& pagemap, uint64_t start, uint64_t end, WalkKind kind);
-  Result<PageSet> scan_guard_pages(const Fd& pagemap, uint64_t start, uint64_t end);
+  // By PAGEMAP_SCAN over [start, end), bytes, which may span any mappings and holes. A page that
+  // does not match costs 2 ns, one that does 10 ns, and a look at whether it is the file's 20 ns
+  // more: so each walk asks for what is rare.
 
-  // Reads /proc/PID/pagemap over the areas. `written` holds the soft-dirty pages. kLimit where the
-  // areas are so sparse and large that this would take minutes.
-  Result<Walk> read(const Fd& pagemap, std::span<const Area> areas, PageSet* guard);
+  // Pages with content in mappings with asynchronous write protection that were written since they
+  // were protected last; protects them again.
+  Result<PageSet> scan_written(const Fd& pagemap, uint64_t start, uint64_t end);
+  // Pages without content: never touched or dropped, the zero page, guard pages. Whole holes
+  // between mappings are in it.
+  struct Empty {
+    PageSet pages;
+    PageSet guard;
+  };
+  Result<Empty> scan_empty(const Fd& pagemap, uint64_t start, uint64_t end);
+  // Pages with content, and not the file's, in all mappings or only in those without asynchronous
+  // write protection.
+  enum class Among : uint8_t { kAll, kUnprotected };
+  Result<PageSet> scan_populated(const Fd& pagemap, uint64_t start, uint64_t end, Among among);
+
+  // Reads /proc/PID/pagemap over the areas. kLimit where the areas are so sparse and large that
+  // this would take minutes.
+  struct Walk {
+    PageSet populated;
+    PageSet soft_dirty;  // of populated
+    PageSet guard;
+  };
+  Result<Walk> read(const Fd& pagemap, std::span<const Area> areas);
 
  private:
+  uint64_t guard_bit() const;
   template <typename Visit>
   Status for_each_region(const Fd& pagemap, kernel::abi::PmScanArg argument, Visit visit);
 

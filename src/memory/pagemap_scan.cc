@@ -26,55 +26,49 @@ Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
   // Opened each time, because the descriptor stays with the address space that the process has now.
   Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   uint64_t start = areas.front().start, end = areas.back().end;
-  PageSet tracked = tracked_pages(areas);
+  PageSet anonymous = pages_of(areas, AreaKind::kAnonymous);
 
-  Walk known = PD_TRY(walker_.scan(pagemap, start, end, WalkKind::kProtected));
-  ledger_.note_written(known.written);
-  Walk others = PD_TRY(walker_.scan(pagemap, start, end, WalkKind::kUnprotectedOnly));
-  PageSet fresh = others.populated.intersected(pages_of(areas, AreaKind::kAnonymous));
+  ledger_.note_written(PD_TRY(walker_.scan_written(pagemap, start, end)));
+  PageSet others =
+      PD_TRY(walker_.scan_populated(pagemap, start, end, PageWalker::Among::kUnprotected));
+  PageSet fresh = others.intersected(anonymous);
   ledger_.note_written(fresh);
-  PageSet protected_now = PD_TRY(protect_fresh(pagemap, areas, fresh));
-  PageSet populated = known.populated.united(fresh).united(protected_now).intersected(tracked);
+  PD_TRY(protect_fresh(pagemap, areas, fresh));
+  PageWalker::Empty empty = PD_TRY(walker_.scan_empty(pagemap, start, end));
+  PageSet populated = anonymous.without(empty.pages);
   // A running process may change a page between its comparison and its copy, so file pages wait for
   // the cut.
   if (mode == Mode::kCut) {
-    PageSet in_files = others.populated.intersected(pages_of(areas, AreaKind::kFilePrivate));
+    PageSet in_files = others.intersected(pages_of(areas, AreaKind::kFilePrivate));
     ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files)));
     populated = populated.united(in_files);
   }
   PageSet always = pages_of(areas, AreaKind::kCopyAlways);
   ledger_.note_written(always);
 
-  PageSet guard;
-  if (mode == Mode::kCut)
-    guard = PD_TRY(walker_.scan_guard_pages(pagemap, start, end)).intersected(tracked);
   Scan scan = ledger_.settle(populated.united(always), mode);
-  scan.guard = std::move(guard);
+  if (mode == Mode::kCut) scan.guard = empty.guard.intersected(tracked_pages(areas));
   scan.newly_tracked_pages = fresh.pages();
   return scan;
 }
 
-// Registers the anonymous areas that hold fresh pages and protects those; the pages that were found
-// with content in this. An area that cannot be registered stays as it is and is yielded whole by
-// every scan.
-Result<PageSet> PagemapScanTracker::protect_fresh(const Fd& pagemap, std::span<const Area> areas,
-                                                  const PageSet& fresh) {
-  PageSet found;
+// Registers the anonymous areas that hold fresh pages, and protects those. An area that cannot be
+// registered stays as it is and is yielded whole by every scan.
+Status PagemapScanTracker::protect_fresh(const Fd& pagemap, std::span<const Area> areas,
+                                         const PageSet& fresh) {
   auto run = fresh.runs().begin();
   for (const Area& area : areas) {
     while (run != fresh.runs().end() && run->end() << kPageShift <= area.start) ++run;
     if (run == fresh.runs().end()) break;
     if (run->first << kPageShift >= area.end || area.kind != AreaKind::kAnonymous) continue;
     Status registered = kernel::register_uffd_wp(uffd_, area.start, area.end - area.start);
-    if (!registered.ok()) {
-      if (registered.error().code() == Code::kGone) return std::move(registered).error();
-      continue;
+    if (registered.ok()) {
+      ledger_.note_written(PD_TRY(walker_.scan_written(pagemap, area.start, area.end)));
+    } else if (registered.error().code() == Code::kGone) {
+      return std::move(registered).error();
     }
-    Walk walk = PD_TRY(walker_.scan(pagemap, area.start, area.end, WalkKind::kProtected));
-    ledger_.note_written(walk.written);
-    found = found.united(walk.populated);
   }
-  return found;
+  return {};
 }
 
 }  // namespace perdure::memory

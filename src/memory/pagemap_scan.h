@@ -38,8 +38,7 @@ class PagemapScanTracker final : public Tracker {
       : pid_(pid), uffd_(std::move(uffd)), walker_(features) {}
 
  private:
-  Result<PageSet> protect_fresh(const Fd& pagemap, std::span<const Area> areas,
-                                const PageSet& fresh);
+  Status protect_fresh(const Fd& pagemap, std::span<const Area> areas, const PageSet& fresh);
 
   pid_t pid_;
   Fd uffd_;
