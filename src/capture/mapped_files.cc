@@ -40,16 +40,6 @@ Result<std::string> exact_path(const std::string& proc_path, const MapsEntry& en
   return link;
 }
 
-// Whether the path still leads to the file. Of a process with a root of its own we cannot tell:
-// maps gives paths from the root of its mount namespace.
-bool name_leads_to(pid_t pid, const std::string& path, const struct stat& file) {
-  std::string root = kernel::proc::path_of(pid, "root");
-  Result<std::string> link = kernel::proc::read_link(root);
-  if (!link.ok() || *link != "/") return !path.ends_with(kDeletedSuffix);
-  Result<struct stat> named = kernel::lstat_path(root + path);
-  return named.ok() && named->st_dev == file.st_dev && named->st_ino == file.st_ino;
-}
-
 }  // namespace
 
 Result<Backing> MappedFiles::add(pid_t pid, const MapsEntry& entry, MemoryObjects& objects) {
@@ -69,6 +59,7 @@ Result<Backing> MappedFiles::add(pid_t pid, const MapsEntry& entry, MemoryObject
 void MappedFiles::reset() {
   resolved_.clear();
   records_.clear();
+  plain_root_.clear();
 }
 
 Result<Backing> MappedFiles::resolve(pid_t pid, const MapsEntry& entry, MemoryObjects& objects) {
@@ -95,14 +86,16 @@ Result<Backing> MappedFiles::resolve(pid_t pid, const MapsEntry& entry, MemoryOb
     memory = PD_TRY(objects.add_unreachable(proc_path, path));
   }
   if (memory == ObjectId()) {
-    return Backing{Backing::Kind::kFile, PD_TRY(add_regular(proc_path, file, path, entry))};
+    return Backing{Backing::Kind::kFile, PD_TRY(add_regular(pid, file, path, entry, objects))};
   }
   if (entry.shared) return Backing{Backing::Kind::kMemory, memory};
   return Backing{Backing::Kind::kFile, add_unnamed(file, path, *objects.find(memory))};
 }
 
-Result<ObjectId> MappedFiles::add_regular(const std::string& proc_path, const struct stat& file,
-                                          const std::string& path, const MapsEntry& entry) {
+Result<ObjectId> MappedFiles::add_regular(pid_t pid, const struct stat& file,
+                                          const std::string& path, const MapsEntry& entry,
+                                          MemoryObjects& objects) {
+  std::string proc_path = map_files_path(pid, entry);
   ObjectId id =
       ids_->id_of("file:" + std::to_string(file.st_dev) + ":" + std::to_string(file.st_ino));
   auto [record, added] = records_.try_emplace(id);
@@ -110,10 +103,24 @@ Result<ObjectId> MappedFiles::add_regular(const std::string& proc_path, const st
   record->second.set_flags(O_RDONLY);
   object::FileIdentity* identity = record->second.mutable_regular()->mutable_identity();
   *identity = identity_of(file, path);
-  int64_t type = PD_TRY(kernel::file_system_of(proc_path));
+  int64_t type = PD_TRY(objects.file_system(file, proc_path));
   identity->set_is_tmpfs(type == TMPFS_MAGIC);
   if (!entry.shared) identity->set_build_id(PD_TRY(build_id(proc_path, file)));
   return id;
+}
+
+// Whether the path still leads to the file. Of a process with a root of its own we cannot tell:
+// maps gives paths from the root of its mount namespace.
+bool MappedFiles::name_leads_to(pid_t pid, const std::string& path, const struct stat& file) {
+  std::string root = kernel::proc::path_of(pid, "root");
+  auto [plain, added] = plain_root_.try_emplace(pid);
+  if (added) {
+    Result<std::string> link = kernel::proc::read_link(root);
+    plain->second = link.ok() && *link == "/";
+  }
+  if (!plain->second) return !path.ends_with(kDeletedSuffix);
+  Result<struct stat> named = kernel::lstat_path(root + path);
+  return named.ok() && named->st_dev == file.st_dev && named->st_ino == file.st_ino;
 }
 
 // A private mapping of a memory object.

@@ -56,8 +56,9 @@ class MappedFiles {
   };
 
   Result<Backing> resolve(pid_t pid, const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
-  Result<ObjectId> add_regular(const std::string& proc_path, const struct stat& file,
-                               const std::string& path, const kernel::proc::MapsEntry& entry);
+  Result<ObjectId> add_regular(pid_t pid, const struct stat& file, const std::string& path,
+                               const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
+  bool name_leads_to(pid_t pid, const std::string& path, const struct stat& file);
   ObjectId add_unnamed(const struct stat& file, const std::string& path,
                        const MemoryEntry& content);
   Status note_writable(ObjectId id, const std::string& proc_path);
@@ -67,6 +68,8 @@ class MappedFiles {
   ChecksumCache* checksums_;
   std::map<Key, Backing> resolved_;
   std::map<ObjectId, object::OpenFile> records_;
+  std::map<pid_t, bool>
+      plain_root_;  // whether the root of a process is that of its mount namespace
   std::map<std::pair<uint64_t, uint64_t>, BuildId> build_ids_;
 };
 

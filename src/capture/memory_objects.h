@@ -48,6 +48,9 @@ class MemoryObjects {
   // DELETED_FILE.
   Result<ObjectId> add_unreachable(const std::string& proc_path, std::string_view link);
 
+  // The f_type (statfs(2)) of the file system of a file, asked for once per file system.
+  Result<int64_t> file_system(const struct stat& file, const std::string& proc_path);
+
   const MemoryEntry* find(ObjectId id) const;
   // In the order of their ids.
   const std::map<ObjectId, MemoryEntry>& entries() const { return entries_; }
@@ -62,7 +65,6 @@ class MemoryObjects {
   Result<std::optional<Class>> classify(const struct stat& file, const std::string& proc_path,
                                         std::string_view link, Tmpfs tmpfs);
   Result<ObjectId> insert(const struct stat& file, const std::string& proc_path, const Class& what);
-  Result<int64_t> file_system(const struct stat& file, const std::string& proc_path);
 
   object::IdTable* ids_;
   std::map<ObjectId, MemoryEntry> entries_;
