@@ -128,7 +128,8 @@ Result<Commit> decode_commit(Bytes bytes) {
   const uint64_t lists = uint64_t{body.index_frames} * sizeof(FramePlace) +
                          uint64_t{body.verify_frames} * sizeof(VerifyEntry);
   if (body.numbers.epoch == 0 || body.depth > kChainMax || body.note_bytes > kNoteBytesMax ||
-      body.verify_frames > kVerifyFramesMax || lists + body.note_bytes > bytes.size()) {
+      body.verify_frames > kVerifyFramesMax || body.index_frames > kIndexFramesMax ||
+      lists + body.note_bytes > bytes.size()) {
     return bad("a commit of impossible numbers");
   }
   if ((body.depth == 0) != body.base.none()) return bad("a commit of the wrong depth");
@@ -170,7 +171,9 @@ Result<Catalog> decode_catalog(Bytes bytes) {
     const auto entry = take<CatalogEntry>(bytes);
     const uint64_t note = aligned8(entry.note_bytes);
     if (note > bytes.size() || entry.numbers.epoch == 0 || entry.commit.none() ||
-        entry.depth > kChainMax) {
+        entry.depth > kChainMax ||
+        (!catalog.epochs.empty() &&
+         entry.numbers.epoch <= catalog.epochs.back().info.epoch.value)) {
       return bad("a catalog with an impossible entry");
     }
     catalog.add({info_of(entry.numbers, bytes.first(entry.note_bytes)), entry.commit, entry.depth,

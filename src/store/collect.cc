@@ -84,9 +84,9 @@ class Collector {
   Status collect() {
     if (core_.forgotten_epochs() != 0) PD_TRY(core_.write_catalog());
     std::vector<SegmentUse> uses = PD_TRY(delete_dead());
-    const std::vector<uint32_t> victims = choose_victims(uses, core_.log().end().segment);
+    std::vector<uint32_t> victims = choose_victims(uses, core_.log().end().segment);
     if (!victims.empty()) {
-      PD_TRY(compact(victims));
+      PD_TRY(compact_what_fits(std::move(victims)));
       uses = PD_TRY(delete_dead());
     }
     for (const SegmentUse& use : uses) report_.live_bytes += use.live;
@@ -111,6 +111,16 @@ class Collector {
     }
     core_.files()->keep_only(numbers);
     return left;
+  }
+
+  // On a full disk fewer segments at a time, or none: what could be deleted is deleted already.
+  Status compact_what_fits(std::vector<uint32_t> victims) {
+    while (!victims.empty()) {
+      const Status status = compact(victims);
+      if (status.ok() || status.error().code() != Code::kFull) return status;
+      victims.resize(victims.size() / 2);
+    }
+    return Ok{};
   }
 
   Status compact(const std::vector<uint32_t>& victims) {

@@ -115,6 +115,8 @@ inline constexpr uint32_t kVerifyFramesMax = 64;
 inline constexpr uint32_t kNoteBytesMax = 64u << 10;
 inline constexpr uint32_t kChainMax = 256;
 inline constexpr uint32_t kChainUsual = 16;
+// Pieces of half a megabyte: an index of 8 GiB.
+inline constexpr uint32_t kIndexFramesMax = 16384;
 inline constexpr uint32_t kEpochsMax = 100'000;
 // Page numbers are addresses or offsets of 64 bits, divided by the page size.
 inline constexpr uint64_t kPagesEnd = uint64_t{1} << (64 - kPageShift);

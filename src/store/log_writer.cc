@@ -15,6 +15,8 @@ namespace {
 // A frame of pages is not begun where fewer would fit: its header costs a block.
 constexpr uint64_t kSegmentTailBlocks = 9;
 constexpr uint64_t kBufferTailBlocks = 17;
+// At the end of each segment, for a catalog: so that epochs can be dropped when the disk is full.
+constexpr uint64_t kCatalogReserveBlocks = 16;
 constexpr size_t kBufferBlocks = IoQueue::kBufferBytes / kBlockSize;
 // Smaller payloads are not worth compressing: they take one block either way.
 constexpr size_t kCompressMin = 4096;
@@ -63,9 +65,9 @@ uint8_t* LogWriter::page_slot(uint32_t slot) {
 }
 
 Status LogWriter::open_page_frame(Epoch epoch) {
-  PD_TRY(reserve(kSegmentTailBlocks, kBufferTailBlocks));
+  PD_TRY(reserve(kSegmentTailBlocks + kCatalogReserveBlocks, kBufferTailBlocks));
   const uint64_t in_buffer = kBufferBlocks - fill_ / kBlockSize;
-  const uint64_t in_segment = segment_.blocks - end_block();
+  const uint64_t in_segment = segment_.blocks - kCatalogReserveBlocks - end_block();
   frame_.open = true;
   frame_.place = end();
   frame_.count = 0;
@@ -172,7 +174,8 @@ Result<FramePlace> LogWriter::append(FrameKind kind, Epoch epoch, Bytes payload)
   header.stored_bytes = static_cast<uint32_t>(payload.size());
   header.blocks = static_cast<uint32_t>(blocks_of(sizeof(FrameHeader) + payload.size()));
   const size_t size = header.blocks * kBlockSize;
-  PD_TRY(reserve(header.blocks, header.blocks));
+  const uint64_t behind = kind == FrameKind::kCatalog ? 0 : kCatalogReserveBlocks;
+  PD_TRY(reserve(header.blocks + behind, header.blocks));
   header.place = end();
   AlignedBuffer own = size > IoQueue::kBufferBytes ? AlignedBuffer(size) : AlignedBuffer();
   uint8_t* const at = own.valid() ? own.data() : buffer_.data() + fill_;

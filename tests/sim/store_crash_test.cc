@@ -195,7 +195,7 @@ TEST(StoreCrash, EveryAcknowledgedEpochSurvivesACrashAtEveryWrite) {
   const uint64_t first = number_from("PERDURE_SIM_SEED", 1);
   const uint64_t seeds = std::getenv("PERDURE_SIM_SEED") != nullptr
                              ? 1
-                             : number_from("PERDURE_SIM_SEEDS", 6);  // NOLINT
+                             : number_from("PERDURE_SIM_SEEDS", 4);  // NOLINT
   const uint64_t only = number_from("PERDURE_SIM_CRASH", UINT64_MAX);
   for (uint64_t seed = first; seed < first + seeds; ++seed) {
     const uint64_t operations = operations_of(seed, Writing::kInline);

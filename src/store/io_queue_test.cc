@@ -1,0 +1,74 @@
+#include "store/io_queue.h"
+
+#include <gtest/gtest.h>
+
+#include "store/format.h"
+#include "store/sim_device.h"
+#include "store/testing.h"
+
+namespace perdure::store {
+namespace {
+
+AlignedBuffer filled(IoQueue& queue, uint8_t byte) {
+  AlignedBuffer buffer = queue.take_buffer();
+  std::memset(buffer.data(), byte, kBlockSize);
+  return buffer;
+}
+
+class IoQueueTest : public ::testing::TestWithParam<IoQueue::Thread> {
+ protected:
+  std::shared_ptr<SimDisk> disk_ = SimDisk::create(1);
+  std::shared_ptr<Device> device_ = disk_->device();
+  std::shared_ptr<File> file_ = *device_->open("f", FileMode::kCreate);
+};
+
+TEST_P(IoQueueTest, JobsAreExecutedInOrder) {
+  IoQueue queue(device_, GetParam());
+  for (int at = 0; at < 100; ++at) {
+    queue.write(file_, 0, filled(queue, static_cast<uint8_t>(at)), kBlockSize);
+    queue.run_behind();
+  }
+  PD_ASSERT_OK(queue.wait(queue.now()));
+  EXPECT_EQ(disk_->content("f")[0], 99);
+}
+
+TEST_P(IoQueueTest, BuffersComeBack) {
+  IoQueue queue(device_, GetParam());
+  for (int round = 0; round < 50; ++round) {
+    for (size_t at = 0; at < IoQueue::kBuffersMax; ++at) {
+      queue.write(file_, 0, queue.take_buffer(), kBlockSize);
+    }
+  }
+  PD_ASSERT_OK(queue.wait(queue.now()));
+}
+
+TEST_P(IoQueueTest, NothingIsExecutedBehindAFailure) {
+  IoQueue queue(device_, GetParam());
+  disk_->fail_at(disk_->operations() + 1, Code::kIo);
+  const auto first = queue.write(file_, 0, filled(queue, 1), kBlockSize);
+  const auto second = queue.write(file_, 0, filled(queue, 2), kBlockSize);
+  const auto third = queue.sync(file_);
+  queue.run_behind();
+  EXPECT_EQ(queue.wait(third).error().code(), Code::kIo);
+  EXPECT_EQ(queue.wait(second).error().code(), Code::kIo);
+  EXPECT_TRUE(queue.wait(first).ok());
+  EXPECT_FALSE(queue.failure().ok());
+  EXPECT_EQ(disk_->content("f")[0], 1);
+  const uint64_t operations = disk_->operations();
+  queue.reset();
+  EXPECT_EQ(disk_->operations(), operations);
+  EXPECT_TRUE(queue.failure().ok());
+  PD_ASSERT_OK(queue.wait(queue.write(file_, 0, filled(queue, 3), kBlockSize)));
+  EXPECT_EQ(disk_->content("f")[0], 3);
+}
+
+TEST_P(IoQueueTest, WhatIsLeftAtTheEndIsNotWaitedFor) {
+  IoQueue queue(device_, GetParam());
+  queue.write(file_, 0, filled(queue, 1), kBlockSize);
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, IoQueueTest,
+                         ::testing::Values(IoQueue::Thread::kNone, IoQueue::Thread::kIfUseful));
+
+}  // namespace
+}  // namespace perdure::store
