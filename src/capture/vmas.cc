@@ -8,7 +8,9 @@
 #include <string_view>
 #include <utility>
 
+#include "base/ids.h"
 #include "base/limits.h"
+#include "capture/aio_ring.h"
 #include "kernel/proc/read.h"
 #include "kernel/proc/stat.h"
 
@@ -162,9 +164,6 @@ void add_area(const Vma& vma, std::vector<memory::Area>& areas) {
     case Vma::FILE_PRIVATE:
       area.kind = memory::AreaKind::kFilePrivate;
       break;
-    case Vma::AIO_RING:
-      area.kind = memory::AreaKind::kCopyAlways;
-      break;
     default:
       return;
   }
@@ -192,6 +191,9 @@ Status capture_vma(pid_t pid, const MapsEntry& entry, const VmaOptions& options,
     if (entry.path.starts_with(kAnonPrefix)) vma.set_name(name_in(entry.path, kAnonPrefix));
   } else if (entry.path == kAioPath && entry.deleted) {
     vma.set_kind(Vma::AIO_RING);
+    if (PD_TRY(aio_ring_used(pid, RemoteAddr(entry.start)))) {
+      return refused(pid, entry, "an AIO ring that has been used cannot be saved");
+    }
   } else {
     PD_TRY(set_backing(pid, entry, files, objects, vma));
   }

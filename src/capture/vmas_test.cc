@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/aio_abi.h>
 #include <linux/io_uring.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
@@ -316,6 +317,36 @@ TEST(CaptureVmas, OddFileNamesAreExact) {
     EXPECT_EQ(captured.file().regular().identity().path(), path);
     EXPECT_FALSE(captured.file().regular().deleted());
   }
+}
+
+// A context for asynchronous I/O, which has read a page of /proc/self/exe if it is to be used; null
+// if the kernel has none.
+uint8_t* make_aio_ring(bool used) {
+  aio_context_t context = 0;
+  if (syscall(SYS_io_setup, 8, &context) != 0) return nullptr;
+  if (!used) return reinterpret_cast<uint8_t*>(context);
+  static char page[kPageSize];
+  iocb request{};
+  request.aio_lio_opcode = IOCB_CMD_PREAD;
+  request.aio_fildes = static_cast<uint32_t>(open("/proc/self/exe", O_RDONLY));
+  request.aio_buf = number_of(page);
+  request.aio_nbytes = sizeof(page);
+  iocb* requests[] = {&request};
+  io_event event{};
+  PD_ASSERT(syscall(SYS_io_submit, context, 1, requests) == 1);
+  PD_ASSERT(syscall(SYS_io_getevents, context, 1, 1, &event, nullptr) == 1);
+  return reinterpret_cast<uint8_t*>(context);
+}
+
+TEST(CaptureVmas, AioRingsAreSavedUntilTheyAreUsed) {
+  Captured unused([] { return make_aio_ring(false); });
+  if (unused.address == 0) GTEST_SKIP() << "this kernel has no aio";
+  EXPECT_EQ(unused.vma().kind(), Vma::AIO_RING);
+  EXPECT_FALSE(unused.area());
+  Captured used([] { return make_aio_ring(true); });
+  ASSERT_FALSE(used.result->ok());
+  EXPECT_EQ(used.result->error().code(), Code::kUnsupported);
+  EXPECT_NE(used.result->error().message().find("/[aio]: an AIO ring"), std::string::npos);
 }
 
 TEST(CaptureVmas, TheEnginesOwnMappingIsNoPartOfTheProgram) {

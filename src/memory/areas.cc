@@ -10,11 +10,9 @@ PageSet pages_of(std::span<const Area> areas, AreaKind kind) {
   return pages;
 }
 
-PageSet tracked_pages(std::span<const Area> areas) {
+PageSet pages_of(std::span<const Area> areas) {
   PageSet pages;
-  for (const Area& area : areas) {
-    if (area.kind != AreaKind::kCopyAlways) pages.add_bytes(area.start, area.end);
-  }
+  for (const Area& area : areas) pages.add_bytes(area.start, area.end);
   return pages;
 }
 

@@ -10,7 +10,7 @@ namespace perdure::memory {
 
 // The pages of the areas of one kind.
 PageSet pages_of(std::span<const Area> areas, AreaKind kind);
-// The pages that are looked up in page tables: those of all areas but kCopyAlways.
-PageSet tracked_pages(std::span<const Area> areas);
+// The pages of all areas.
+PageSet pages_of(std::span<const Area> areas);
 
 }  // namespace perdure::memory

@@ -20,9 +20,8 @@ Result<Scan> FullTracker::scan(std::span<const Area> areas, Mode mode) {
   } else {
     walk = PD_TRY(walker_.read(pagemap, areas));
   }
-  PageSet tracked = tracked_pages(areas);
-  PageSet populated =
-      walk.populated.intersected(tracked).united(pages_of(areas, AreaKind::kCopyAlways));
+  PageSet tracked = pages_of(areas);
+  PageSet populated = walk.populated.intersected(tracked);
   ledger_.note_written(populated);
   Scan scan = ledger_.settle(populated, mode);
   scan.guard = walk.guard.intersected(tracked);

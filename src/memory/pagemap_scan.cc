@@ -43,11 +43,8 @@ Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
     ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files)));
     populated = populated.united(in_files);
   }
-  PageSet always = pages_of(areas, AreaKind::kCopyAlways);
-  ledger_.note_written(always);
-
-  Scan scan = ledger_.settle(populated.united(always), mode);
-  if (mode == Mode::kCut) scan.guard = empty.guard.intersected(tracked_pages(areas));
+  Scan scan = ledger_.settle(populated, mode);
+  if (mode == Mode::kCut) scan.guard = empty.guard.intersected(pages_of(areas));
   scan.newly_tracked_pages = fresh.pages();
   return scan;
 }

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "kernel/memory.h"
-#include "memory/areas.h"
 
 namespace perdure::memory {
 
@@ -13,12 +12,9 @@ Result<Scan> SoftDirtyTracker::scan(std::span<const Area> areas, Mode mode) {
   if (mode == Mode::kPrecopy) return Scan{};
   Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   PageWalker::Walk walk = PD_TRY(walker_.read(pagemap, areas));
-  PageSet tracked = tracked_pages(areas);
   ledger_.note_written(walk.soft_dirty);
-  PageSet always = pages_of(areas, AreaKind::kCopyAlways);
-  ledger_.note_written(always);
   PD_TRY(kernel::clear_soft_dirty(pid_));
-  Scan scan = ledger_.settle(walk.populated.intersected(tracked).united(always), mode);
+  Scan scan = ledger_.settle(walk.populated, mode);
   scan.guard = std::move(walk.guard);
   return scan;
 }

@@ -31,7 +31,6 @@ namespace perdure::memory {
 enum class AreaKind : uint8_t {
   kAnonymous,    // private, no file behind it
   kFilePrivate,  // private mapping of a file: only pages that were written are its own
-  kCopyAlways,   // not tracked: every present page is yielded by every scan (aio rings)
 };
 
 // A private mapping whose pages are to be tracked; bytes, page aligned, end exclusive.
