@@ -1,5 +1,4 @@
 // Adopting a process tree that runs already, and taking over a group whose engine died.
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -7,6 +6,8 @@
 
 #include "engine/instance.h"
 #include "engine/start.h"
+#include "kernel/file.h"
+#include "kernel/pidfd.h"
 #include "kernel/proc/read.h"
 #include "kernel/proc/stat.h"
 #include "kernel/proc/status.h"
@@ -56,9 +57,8 @@ bool is_running(pid_t pid, uint64_t start_ticks) {
 
 Status take_terminal(GroupState* state, const Fd& init) {
   if (state->instance.terminal_fd() < 0) return {};
-  state->terminal = Fd::adopt(
-      static_cast<int>(syscall(SYS_pidfd_getfd, init.get(), state->instance.terminal_fd(), 0)));
-  if (!state->terminal.valid()) return Error::system(errno, "take over", "the group's terminal");
+  state->terminal = PD_TRY_WITHIN("take over the group's terminal",
+                                  kernel::pidfd_getfd(init.get(), state->instance.terminal_fd()));
   state->terminal_device = PD_TRY(kernel::slave_device(state->terminal));
   return {};
 }
@@ -88,8 +88,7 @@ Status take_over(GroupState* state) {
     return Error(Code::kGone, "group " + state->name + " is not running")
         .with_remedy("run `perdure restore`");
   }
-  state->end = Fd::adopt(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!state->end.valid()) return Error::system(errno, "open a pidfd of", std::to_string(pid));
+  state->end = PD_TRY(kernel::pidfd_open(pid));
   if (instance.own_namespaces()) {
     state->scope.init = pid;
     return take_terminal(state, state->end);

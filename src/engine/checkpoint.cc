@@ -3,7 +3,6 @@
 // durable.
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "engine/fault.h"
 #include "engine/state.h"
 #include "engine/timing.h"
+#include "kernel/pidfd.h"
 #include "kernel/proc/maps.h"
 #include "kernel/proc/read.h"
 #include "kernel/proc/status.h"
@@ -186,7 +186,7 @@ class Checkpoint {
       PD_TRY(collect_one(&process, &context));
       report_.threads += process.threads.size();
       if (process.zombie) continue;
-      pidfds.push_back(Fd::adopt(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0))));
+      pidfds.push_back(PD_TRY(kernel::pidfd_open(process.pid)));
       const object::Process& record = graph_.processes.at(collected_.back().id);
       members.push_back({process.pid, record.pid(), pidfds.back().get(), record.comm()});
       PD_TRY(fault_point("process"));

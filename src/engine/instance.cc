@@ -1,10 +1,10 @@
 #include "engine/instance.h"
 
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 
+#include "kernel/pidfd.h"
 #include "kernel/proc/stat.h"
 #include "kernel/terminal.h"
 
@@ -46,8 +46,7 @@ Status settle_tree(pid_t root, Kinship kinship, GroupState* state) {
   PD_TRY(save_instance(*state));
   state->scope.roots.push_back(root);
   state->waited_pid = kinship == Kinship::kChild ? root : 0;
-  state->end = Fd::adopt(static_cast<int>(syscall(SYS_pidfd_open, root, 0)));
-  if (!state->end.valid()) return Error::system(errno, "open a pidfd of", std::to_string(root));
+  state->end = PD_TRY(kernel::pidfd_open(root));
   return {};
 }
 

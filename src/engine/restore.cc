@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <thread>
 
 #include "base/limits.h"
 #include "engine/instance.h"
@@ -37,45 +36,7 @@ namespace {
 
 using restore::Skeleton;
 
-// Below this many pages a thread for verifying them costs more than it saves.
-constexpr uint64_t kVerifyApartPages = 1024;
 constexpr size_t kFillBytes = 1u << 20;
-
-// Verifies the checksums of all private pages beside the restore, which reads them plainly.
-class Verifier {
- public:
-  Verifier(const object::Graph& graph, const store::EpochReader& reader) : reader_(reader) {
-    uint64_t pages = 0;
-    for (const auto& [id, space] : graph.address_spaces) {
-      for (store::PageExtent& extent : reader.extents(id)) {
-        pages += extent.count;
-        extents_.push_back(extent);
-      }
-    }
-    if (pages >= kVerifyApartPages) thread_ = std::thread([this] { run(); });
-  }
-  ~Verifier() {
-    if (thread_.joinable()) thread_.join();
-  }
-  Verifier(const Verifier&) = delete;
-  Verifier& operator=(const Verifier&) = delete;
-
-  Status finish() {
-    if (thread_.joinable()) {
-      thread_.join();
-    } else {
-      run();
-    }
-    return std::move(outcome_);
-  }
-
- private:
-  void run() { outcome_ = reader_.verify_extents(extents_); }
-  const store::EpochReader& reader_;
-  std::vector<store::PageExtent> extents_;
-  Status outcome_;
-  std::thread thread_;
-};
 
 class Restorer {
  public:
@@ -240,7 +201,6 @@ class Restorer {
 
   Status finish(restore::Init* init) {
     restore::BuilderAnswer answer = PD_TRY(restore::decode_answer(init->answer()));
-    Verifier verifier(graph_, *reader_);
     restore::Site site(graph_, *reader_, state_.features, std::move(answer.opened));
     const RemoteAddr gap = PD_TRY(restore::find_common_gap(
         graph_, kernel::BatchArea::kBytes + kPageSize + restore::kScratchBytes));
@@ -255,7 +215,7 @@ class Restorer {
     timing_.mark("tree");
     PD_TRY(give_state(&site));
     timing_.mark("state");
-    PD_TRY(verifier.finish());
+    PD_TRY(reader_->verify_extents(site.unverified));
     timing_.mark("verify");
     PD_TRY(settle(init));
     for (Skeleton* skeleton : living()) PD_TRY(restore::let_go(skeleton));

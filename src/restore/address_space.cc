@@ -180,13 +180,18 @@ class Builder {
   }
 
   Status load_pages() {
+    BulkLoader bulk(&skeleton_, &site_);
+    const bool can_bulk = PD_TRY(bulk.open());
     for (int i = 0; i < space_.vmas_size(); ++i) {
       const Vma& vma = space_.vmas(i);
       if (!holds_pages(vma)) continue;
       const ObjectId inherited = kept(i) ? skeleton_.memory_of : ObjectId();
-      PD_TRY(restore::load_pages(vma, inherited, &skeleton_, &site_, &stream_));
+      PD_TRY(restore::load_pages(vma, inherited, &skeleton_, &site_, can_bulk ? &bulk : nullptr,
+                                 &stream_));
     }
-    return stream_.flush();
+    PD_TRY(stream_.flush());
+    site_.pages_loaded += bulk.pages();
+    return bulk.load();
   }
 
   Status finish_mappings() {

@@ -117,6 +117,11 @@ int open_flags(const object::OpenFile& record) {
   return (static_cast<int>(record.flags()) & ~(kAtOpenOnly | O_ASYNC)) | O_NOCTTY;
 }
 
+int reopen_flags(const object::OpenFile& record) {
+  // F_GETFL keeps O_TMPFILE, which contains O_DIRECTORY; /proc/self/fd/N is a link.
+  return open_flags(record) & ~(O_TMPFILE | O_NOFOLLOW);
+}
+
 std::string describe(const object::OpenFile& record) {
   using object::OpenFile;
   switch (record.kind_case()) {

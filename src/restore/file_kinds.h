@@ -46,6 +46,8 @@ std::string describe(const object::OpenFile& record);
 
 // The flags of a record as open(2) takes them.
 int open_flags(const object::OpenFile& record);
+// The same for another open of a file that we hold, through /proc/self/fd.
+int reopen_flags(const object::OpenFile& record);
 
 // Opens a path and verifies that what is there has the type of the identity.
 Result<Fd> open_identified(const object::FileIdentity& identity, int flags);

@@ -102,6 +102,38 @@ Status set_final_registers(kernel::Tracee* tracee, const Thread& thread,
   return tracee->set_signal_mask(thread.signal_mask());
 }
 
+// SIGTSTP, SIGTTIN and SIGTTOU stop nothing in a process group that has no parent in its session
+// outside of it (setpgid(2), orphaned process groups); a parent of this very process is enough.
+bool has_job_control(const Process& process, const Site& site) {
+  return std::any_of(
+      site.graph.processes.begin(), site.graph.processes.end(), [&](const auto& entry) {
+        const Process& parent = entry.second;
+        return parent.pid() == process.parent_pid() && parent.session() == process.session() &&
+               parent.process_group() != process.process_group();
+      });
+}
+
+// The signal that had stopped it stops it again where it can, for its parent learns which one it
+// was.
+int stop_signal_of(const Process& process, uint64_t mask, const Site& site) {
+  const int signal = process.stop_signal();
+  if (signal <= 0 || (mask >> (signal - 1) & 1) != 0 || !has_job_control(process, site))
+    return SIGSTOP;
+  const bool handled =
+      std::any_of(process.actions().begin(), process.actions().end(),
+                  [&](const auto& action) { return static_cast<int>(action.signal()) == signal; });
+  return handled ? SIGSTOP : signal;
+}
+
+// The signal waits until the process is let go, and stops it before its first instruction.
+Status stop_again(const Skeleton& skeleton, const Site& site) {
+  const Process& process = skeleton.process();
+  if (process.state() != Process::STOPPED) return {};
+  const uint64_t mask = thread_record(skeleton, site, 0).signal_mask();
+  if (kill(skeleton.pid, stop_signal_of(process, mask, site)) == 0) return {};
+  return Error::system(errno, "stop", skeleton.name());
+}
+
 }  // namespace
 
 Status place_files(Skeleton* skeleton, Site* site) {
@@ -209,13 +241,10 @@ Status put_registers(Skeleton* skeleton, Site* site) {
                   set_final_registers(&tracee_of(skeleton, i), thread_record(*skeleton, *site, i),
                                       finals[static_cast<size_t>(i)]));
   }
-  return {};
+  return stop_again(*skeleton, *site);
 }
 
 Status let_go(Skeleton* skeleton) {
-  if (skeleton->process().state() == Process::STOPPED && kill(skeleton->pid, SIGSTOP) != 0) {
-    return Error::system(errno, "stop", skeleton->name());
-  }
   for (kernel::Tracee& thread : skeleton->threads) PD_TRY(thread.detach());
   return skeleton->leader.detach();
 }

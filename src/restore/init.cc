@@ -6,12 +6,13 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+
+#include "kernel/pidfd.h"
 
 namespace perdure::restore {
 namespace {
@@ -112,10 +113,10 @@ void close_all_but(std::vector<int> keep) {
   for (int fd : keep) {
     if (fd < 0 || static_cast<unsigned>(fd) < first) continue;
     if (static_cast<unsigned>(fd) > first)
-      (void)syscall(SYS_close_range, first, static_cast<unsigned>(fd) - 1, 0);
+      kernel::close_range(first, static_cast<unsigned>(fd) - 1);
     first = static_cast<unsigned>(fd) + 1;
   }
-  (void)syscall(SYS_close_range, first, ~0u, 0);
+  kernel::close_range(first, ~0u);
 }
 
 // Reaps until nothing is left. The status of the main process is ours, as a shell would tell it.

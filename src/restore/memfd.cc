@@ -92,7 +92,7 @@ Status make_memory_objects(FileMaker* maker) {
 
 Result<Fd> open_memfd(const FileMaker& maker, const object::OpenFile& record) {
   const int memory = PD_TRY(maker.memory(ObjectId(record.memfd().memory_object())));
-  Fd file = PD_TRY(kernel::open_file(kernel::path_of_fd(memory), open_flags(record)));
+  Fd file = PD_TRY(kernel::open_file(kernel::path_of_fd(memory), reopen_flags(record)));
   if (record.memfd().offset() != 0) PD_TRY(kernel::seek(file.get(), record.memfd().offset()));
   return file;
 }

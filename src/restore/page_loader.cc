@@ -14,14 +14,14 @@ namespace {
 
 using store::PageExtent;
 
-Status load_plain(const PageExtent& extent, Skeleton* skeleton, Site* site, CallStream* stream) {
+Status load_plain(const PageExtent& extent, Site* site, CallStream* stream) {
   const int fd = PD_TRY(site->reader.segment_fd(extent.location.segment));
   const uint64_t size = uint64_t{extent.count} * kPageSize;
   PD_TRY(stream->reserve(1, 0));
   stream->calls().add_expecting(
       static_cast<int64_t>(size), "load its pages", SYS_pread64,
       {fd, extent.first_page * kPageSize, size, extent.location.byte_offset()});
-  (void)skeleton;
+  site->unverified.push_back(extent);
   return {};
 }
 
@@ -34,12 +34,13 @@ Status load_compressed(const PageExtent& extent, Skeleton* skeleton, Site* site)
 }  // namespace
 
 Status load_pages(const object::Vma& vma, ObjectId inherited, Skeleton* skeleton, Site* site,
-                  CallStream* stream) {
+                  BulkLoader* bulk, CallStream* stream) {
   const uint64_t first = vma.start() >> kPageShift;
   const uint64_t count = (vma.end() - vma.start()) >> kPageShift;
   const ObjectId own(skeleton->process().address_space());
   std::vector<PageExtent> wanted = site->reader.extents(own, first, count);
   std::vector<PageExtent> there;
+  if (inherited.value == 0 && bulk != nullptr && bulk->take(vma, wanted)) return {};
   if (inherited.value != 0) there = site->reader.extents(inherited, first, count);
   PageDiff diff = diff_pages(wanted, there);
   for (const memory::PageRun& run : diff.drop.runs()) {
@@ -49,7 +50,7 @@ Status load_pages(const object::Vma& vma, ObjectId inherited, Skeleton* skeleton
   for (const PageExtent& extent : diff.load) {
     site->pages_loaded += extent.count;
     if (!extent.location.compressed()) {
-      PD_TRY(load_plain(extent, skeleton, site, stream));
+      PD_TRY(load_plain(extent, site, stream));
       continue;
     }
     PD_TRY(stream->flush());

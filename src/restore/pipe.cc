@@ -56,10 +56,11 @@ Status set_capacity(int end, const object::PipeBuffer& buffer) {
 }
 
 // Every description is another open of the pipe, because one pipe may have several on each side.
+// O_DIRECT, which open(2) refuses for a pipe, follows with the other flags.
 Status open_ends(FileMaker* maker, const Ends& ends, const std::string& path) {
   for (const ObjectId id : ends.all) {
     const object::OpenFile& record = maker->graph().open_files.at(id);
-    const int mode = static_cast<int>(record.flags()) & (O_ACCMODE | O_DIRECT);
+    const int mode = static_cast<int>(record.flags()) & O_ACCMODE;
     Fd end = PD_TRY(kernel::open_file(path, mode | O_NONBLOCK));
     PD_TRY(maker->keep(id, std::move(end)));
   }

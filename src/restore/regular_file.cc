@@ -9,7 +9,7 @@ Result<Fd> open_regular_file(const FileMaker& maker, const object::OpenFile& rec
   Fd file;
   if (regular.deleted()) {
     const int content = PD_TRY(maker.memory(ObjectId(regular.content())));
-    file = PD_TRY(kernel::open_file(kernel::path_of_fd(content), open_flags(record)));
+    file = PD_TRY(kernel::open_file(kernel::path_of_fd(content), reopen_flags(record)));
   } else {
     file = PD_TRY(open_identified(regular.identity(), open_flags(record)));
   }

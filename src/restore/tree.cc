@@ -3,7 +3,6 @@
 #include <linux/sched.h>
 #include <signal.h>
 #include <sys/auxv.h>
-#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <algorithm>
 #include <map>
 
+#include "kernel/pidfd.h"
 #include "kernel/spawn.h"
 #include "restore/address_space.h"
 
@@ -22,23 +22,14 @@ using object::Process;
 constexpr uint64_t kVdsoBytesMax = 4 * 4096;
 constexpr int kAnySignal = SIGCHLD;
 
-// The engine's libc registered a restartable sequence for its thread; a skeleton inherits that, and
-// the memory it lies in is about to go.
-void unregister_rseq() {
-  if (__rseq_size == 0) return;
-  char* self = static_cast<char*>(__builtin_thread_pointer());
-  // glibc registers 32 bytes at least (rseq(2), RSEQ_FLAG_UNREGISTER = 1).
-  (void)syscall(SYS_rseq, self + __rseq_offset, __rseq_size < 32 ? 32 : __rseq_size, 1, RSEQ_SIG);
-}
-
 int skeleton_main() {
-  unregister_rseq();
+  kernel::unregister_rseq();  // its memory is about to go
   for (;;) pause();
 }
 
 int exit_signal_of(const Node& node) {
   if (node.transient()) return 0;
-  return node.process->exit_signal() > 0 ? node.process->exit_signal() : kAnySignal;
+  return node.process->exit_signal() >= 0 ? node.process->exit_signal() : kAnySignal;
 }
 
 Error name_taken(const Error& error, const Node& node) {
