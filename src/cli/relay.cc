@@ -10,6 +10,7 @@
 
 #include "cli/detach_key.h"
 #include "cli/output.h"
+#include "cli/screen_modes.h"
 #include "daemon/message.h"
 #include "kernel/control_socket.h"
 #include "kernel/signal_file.h"
@@ -59,6 +60,18 @@ class TerminalRelay {
     return *end_;
   }
 
+  Status show(Bytes output) {
+    modes_.follow(output);
+    return kernel::write_terminal(STDOUT_FILENO, output);
+  }
+
+  // The user's shell gets the terminal as it was, whatever the program was doing. It may be gone by
+  // then.
+  void clean_screen() {
+    std::string clean = modes_.leave();
+    if (!clean.empty()) (void)kernel::write_terminal(STDOUT_FILENO, bytes_of_text(clean)).ok();
+  }
+
   // The program may have been stored in the middle of its screen.
   void fit_window(Redraw redraw) {
     auto size = kernel::window_size(STDOUT_FILENO);
@@ -79,7 +92,7 @@ class TerminalRelay {
     if (!got.ok()) return std::move(got).error();
     // Nobody has the other side open: what is left to come is the end.
     master_closed_ = *got == 0;
-    return kernel::write_terminal(STDOUT_FILENO, Bytes(buffer).first(*got));
+    return show(Bytes(buffer).first(*got));
   }
 
   Status type() {
@@ -125,6 +138,7 @@ class TerminalRelay {
   daemon::Client& client_;
   Fd master_;
   DetachKey key_;
+  ScreenModes modes_;
   std::string typed_;
   bool master_closed_ = false;
   std::optional<RelayEnd> end_;
@@ -138,10 +152,12 @@ Result<RelayEnd> relay_terminal(daemon::Client& client, Fd master, const std::st
   auto signals = PD_TRY(kernel::SignalFile::create({SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGQUIT}));
   auto raw = PD_TRY(kernel::RawMode::enter(STDIN_FILENO));
   PD_TRY(kernel::set_nonblocking(master));
-  PD_TRY(kernel::write_terminal(STDOUT_FILENO, bytes_of_text(replay)));
   TerminalRelay relay(client, std::move(master));
+  PD_TRY(relay.show(bytes_of_text(replay)));
   relay.fit_window(redraw);
-  return relay.run(signals);
+  Result<RelayEnd> end = relay.run(signals);
+  relay.clean_screen();
+  return end;
 }
 
 Result<RelayEnd> wait_for_end(daemon::Client& client) {
