@@ -12,6 +12,8 @@
 #include "capture/refusals.h"
 #include "capture/signals.h"
 #include "capture/thread.h"
+#include "kernel/file.h"
+#include "kernel/pidfd.h"
 #include "kernel/proc/maps.h"
 #include "kernel/task_info.h"
 
@@ -206,9 +208,10 @@ Result<Fd> take_userfaultfd(StoppedProcess* process, const ProcessMemo& memo) {
   const size_t made = making.call(SYS_userfaultfd, {O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY});
   PD_TRY(memo.area.run(&leader, &making));
   if (making.result(made) < 0) return Fd();
-  Fd pidfd = Fd::adopt(static_cast<int>(syscall(SYS_pidfd_open, process->pid, 0)));
-  Fd ours =
-      Fd::adopt(static_cast<int>(syscall(SYS_pidfd_getfd, pidfd.get(), making.result(made), 0)));
+  const int number = static_cast<int>(making.result(made));
+  // Closed in the target on every path, taken or not.
+  Result<Fd> pidfd = kernel::pidfd_open(process->pid);
+  Result<Fd> ours = pidfd.ok() ? kernel::pidfd_getfd(pidfd->get(), number) : Fd();
   kernel::Batch closing = memo.area.batch();
   closing.call(SYS_close, {making.result(made)});
   PD_TRY(memo.area.run(&leader, &closing));
