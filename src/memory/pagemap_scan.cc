@@ -10,6 +10,7 @@
 #include "kernel/abi/userfaultfd.h"
 #include "kernel/memory.h"
 #include "memory/areas.h"
+#include "memory/direct_io.h"
 
 namespace perdure::memory {
 
@@ -22,6 +23,15 @@ Result<std::unique_ptr<Tracker>> PagemapScanTracker::create(pid_t pid, Fd uffd,
 }
 
 Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
+  if (mode == Mode::kCut) return scan_areas(areas, mode);
+  if (PD_TRY(may_read_directly(pid_))) return Scan{};
+  Scan scan = PD_TRY(scan_areas(areas, mode));
+  // If a direct read began meanwhile, nothing that was protected now may count as unwritten.
+  if (PD_TRY(may_read_directly(pid_))) ledger_.note_written(scan.data);
+  return scan;
+}
+
+Result<Scan> PagemapScanTracker::scan_areas(std::span<const Area> areas, Mode mode) {
   if (areas.empty()) return ledger_.settle({}, mode);
   // Opened each time, because the descriptor stays with the address space that the process has now.
   Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));

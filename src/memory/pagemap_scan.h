@@ -38,6 +38,7 @@ class PagemapScanTracker final : public Tracker {
       : pid_(pid), uffd_(std::move(uffd)), walker_(features) {}
 
  private:
+  Result<Scan> scan_areas(std::span<const Area> areas, Mode mode);
   Status protect_fresh(const Fd& pagemap, std::span<const Area> areas, const PageSet& fresh);
 
   pid_t pid_;

@@ -41,9 +41,13 @@ struct Area {
 };
 
 enum class Mode : uint8_t {
-  kPrecopy,  // the process may run: the result is a hint to copy early, and re-arms the tracking of
-             // what it yields
-  kCut,      // every thread is stopped: the result is exact
+  // The process may run: the result is a hint to copy early, and re-arms the tracking of what it
+  // yields. Exception: while
+  // another process writes the memory of this one with process_vm_writev(2), what it writes during
+  // the scan can be lost;
+  // a caller who expects that stops both, scans, lets them run and then copies.
+  kPrecopy,
+  kCut,  // every thread is stopped: the result is exact
 };
 
 struct Scan {
