@@ -143,11 +143,19 @@ Status Walk::segment(uint32_t number, uint32_t block) {
   BlockWindow window(*file);
   tail_is_zero_ = true;
   found_.end = {number, block};
+  uint32_t damaged_at = 0;
   for (;;) {
     const Bytes bytes = PD_TRY(window.at(block));
     if (bytes.size() < kBlockSize) return Ok{};
     const auto header = PD_TRY(frame_at(*file, {number, block}, bytes));
     if (header) {
+      if (damaged_at != 0) {
+        found_.warnings.push_back(file->name() + " is damaged from byte " +
+                                  std::to_string(uint64_t{damaged_at} * kBlockSize) + " to byte " +
+                                  std::to_string(uint64_t{block} * kBlockSize) +
+                                  "; an epoch that was stored there is lost");
+        damaged_at = 0;
+      }
       block += header->blocks;
       found_.end = {number, block};
       continue;
@@ -155,6 +163,7 @@ Status Walk::segment(uint32_t number, uint32_t block) {
     if (tail_is_zero_ && all_zero(bytes.first(kBlockSize))) return Ok{};
     tail_is_zero_ = false;
     if (thoroughness_ == Thoroughness::kReader) return Ok{};
+    if (damaged_at == 0) damaged_at = block;
     ++block;  // behind damage: look at every block
   }
 }
@@ -237,6 +246,16 @@ Status walk_all(const SegmentHead& head, Recovered& found, Walk& walk) {
   return Ok{};
 }
 
+// The log of a store that was closed cleanly ends where its anchor says, or something is lost.
+void check_end(const Anchor& anchor, bool tail_is_zero, Recovered& found) {
+  found.clean = tail_is_zero && found.end.block == anchor.end_block;
+  if (found.end.block < anchor.end_block) {
+    found.warnings.push_back(place_name(found.end) + ": the log is damaged up to byte " +
+                             std::to_string(uint64_t{anchor.end_block} * kBlockSize) +
+                             "; epochs that were stored there are lost");
+  }
+}
+
 Status verify_page_frame(const SegmentSet& segments, FramePlace place) {
   const PageTable table = PD_TRY(segments.read_page_table(place));
   const bool compressed = (table.header.flags & kFrameCompressed) != 0;
@@ -274,14 +293,13 @@ Result<Recovered> recover(const std::shared_ptr<Device>& device, Thoroughness th
   if (!head) return found;
   found.store_id = head->header->store_id;
   found.files = std::make_shared<SegmentSet>(device, found.store_id);
-  Walk walk(found, thoroughness);
+  // Where the log was closed cleanly, nobody is writing behind its end.
+  const bool closed = head->header->number == found.segments.back() && !head->anchors.empty() &&
+                      (head->anchors.front().flags & kAnchorClean) != 0;
+  Walk walk(found, closed ? Thoroughness::kWriter : thoroughness);
   PD_TRY(walk_all(*head, found, walk));
-  if (!head->anchors.empty() && head->header->number == found.segments.back()) {
-    const Anchor& anchor = head->anchors.front();
-    found.anchor_sequence = anchor.sequence;
-    found.clean = (anchor.flags & kAnchorClean) != 0 && walk.tail_is_zero() &&
-                  found.end == FramePlace{found.segments.back(), anchor.end_block};
-  }
+  if (!head->anchors.empty()) found.anchor_sequence = head->anchors.front().sequence;
+  if (closed) check_end(head->anchors.front(), walk.tail_is_zero(), found);
   if (!found.clean) PD_TRY(walk.finish());
   for (const uint32_t number : found.segments) {
     const std::shared_ptr<File> file = PD_TRY(found.files->open(number));

@@ -24,6 +24,8 @@ struct Recovered {
   bool clean = false;  // closed cleanly: the log may go on at end
   uint64_t anchor_sequence = 0;
 
+  std::vector<std::string> warnings;  // damage that recovery went around
+
   std::vector<uint32_t> segments;   // all that exist, ascending
   std::vector<uint32_t> unwritten;  // those among them that hold nothing: created, then the crash
   uint64_t allocated_bytes = 0;

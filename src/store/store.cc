@@ -50,6 +50,7 @@ Result<Recovered> recover_for_writing(const std::shared_ptr<Device>& device, Cre
 Status open_for_writing(Options& options, Store::Impl& impl) {
   WriterCore::Setup setup;
   setup.found = PD_TRY(recover_for_writing(impl.device, options.create, &setup.lock));
+  impl.warnings = setup.found.warnings;
   setup.device = impl.device;
   setup.clock = impl.clock;
   setup.segment_bytes = options.segment_bytes;
@@ -76,6 +77,7 @@ Result<std::unique_ptr<Store>> Store::open(Options options) {
     PD_TRY(open_for_writing(options, *impl));
   } else {
     Recovered found = PD_TRY(recover_for_reading(impl->device));
+    impl->warnings = std::move(found.warnings);
     impl->read_catalog = std::move(found.catalog);
     impl->files = std::move(found.files);
   }
@@ -124,6 +126,8 @@ Status Store::refresh() {
   impl_->files = std::move(found.files);
   return Ok{};
 }
+
+const std::vector<std::string>& Store::warnings() const { return impl_->warnings; }
 
 const std::string& Store::name() const { return impl_->device->name(); }
 

@@ -109,6 +109,8 @@ class Store {
   Result<ScrubReport> scrub(const std::function<void(const ScrubProgress&)>& progress) const;
 
   Result<SpaceReport> space() const;
+  // Damage that was gone around when the store was opened: to be shown to the user.
+  const std::vector<std::string>& warnings() const;
   const std::string& name() const;
 
   // Defined in store_impl.h.

@@ -19,6 +19,8 @@ class Store::Impl {
   Catalog read_catalog;               // opened for reading
   std::shared_ptr<SegmentSet> files;  // opened for reading
 
+  std::vector<std::string> warnings;
+
   // Settles what is durable by now.
   const Catalog& catalog() const {
     if (!core) return read_catalog;
