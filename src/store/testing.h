@@ -16,16 +16,18 @@
 
 namespace perdure::store::testing {
 
-// Fails the test with the error, or gives the value.
-#define PD_ASSERT_OK(...)                                                       \
-  __extension__({                                                               \
-    auto test_result = (__VA_ARGS__);                                           \
-    if (!test_result.ok()) {                                                    \
-      ADD_FAILURE() << #__VA_ARGS__ << ": " << test_result.error().to_string(); \
-      std::abort();                                                             \
-    }                                                                           \
-    std::move(test_result).value();                                             \
-  })
+// The value of a result; an error ends the test program with its message.
+template <typename T>
+typename Result<T>::Value take_ok(Result<T> result, const char* expression, const char* file,
+                                  int line) {
+  if (!result.ok()) {
+    ADD_FAILURE_AT(file, line) << expression << ": " << result.error().to_string();
+    std::abort();
+  }
+  return std::move(result).value();
+}
+#define PD_ASSERT_OK(...) \
+  ::perdure::store::testing::take_ok((__VA_ARGS__), #__VA_ARGS__, __FILE__, __LINE__)
 
 class TemporaryDirectory {
  public:
