@@ -321,7 +321,16 @@ Result<int64_t> remote_call(Tracee* tracee, RemoteAddr syscall_instruction, long
 Result<RemoteAddr> find_syscall_instruction(pid_t pid, RemoteAddr start, uint64_t size) {
   constexpr uint8_t kInstruction[2] = {0x0f, 0x05};
   std::vector<uint8_t> code(std::min<uint64_t>(size, 1u << 20));
-  PD_TRY(read_memory(pid, start, code));
+  // The mapping may be shorter than what the caller allows for, with nothing behind it.
+  size_t have = 0;
+  while (have < code.size()) {
+    const size_t step = std::min<size_t>(4096, code.size() - have);
+    Status read = read_memory(pid, start + have, MutableBytes(code).subspan(have, step));
+    if (!read.ok() && have == 0) return std::move(read).error();
+    if (!read.ok()) break;
+    have += step;
+  }
+  code.resize(have);
   auto found =
       std::search(code.begin(), code.end(), std::begin(kInstruction), std::end(kInstruction));
   if (found == code.end()) {
