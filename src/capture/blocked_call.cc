@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
+
+#include "capture/interrupted_call.h"
 
 namespace perdure::capture {
 namespace {
@@ -128,63 +131,61 @@ Result<SettledCall> settle_restart_block(pid_t tid, const SettleInput& input, Wa
   Limit limit = PD_TRY(limit_of(tid, number, registers));
   uint64_t left = limit.left_pointer != 0 ? PD_TRY(read_timespec_ns(tid, limit.left_pointer))
                                           : time_left(input, known, limit.requested_ns);
-  book->put(tid, registers, number, input.now_ns + left);
+  book->put(tid, {input.pid, number, input.now_ns + left, WaitBook::EndedBy::kKernel}, registers);
   settled.blocked.set_number(static_cast<uint32_t>(number));
   settled.blocked.set_remaining_ns(left);
   settled.blocked.set_instruction(registers.rip - kSyscallInstructionBytes);
   return settled;
 }
 
-// epoll_wait and epoll_pwait: the limit in milliseconds is their fourth argument, -1 for none.
-SettledCall settle_epoll(const SettleInput& input) {
-  Registers again = undone(input.registers, input.registers.orig_rax);
-  int32_t limit_ms = static_cast<int32_t>(again.r10);
-  if (limit_ms > 0) {
-    uint64_t since = input.wait.asleep_since_ns != 0 ? input.wait.asleep_since_ns : input.now_ns;
-    uint64_t left = left_until(since + static_cast<uint64_t>(limit_ms) * kNsPerMs, input.now_ns);
-    again.r10 =
-        std::min<uint64_t>((left + kNsPerMs - 1) / kNsPerMs, static_cast<uint64_t>(limit_ms));
-  }
-  return SettledCall{again, again, {}};
-}
-
-SettledCall settle_eintr(const SettleInput& input) {
+Result<SettledCall> settle_eintr(pid_t tid, const SettleInput& input, WaitBook* book) {
   const Registers& registers = input.registers;
-  SettledCall as_is{registers, registers, {}};
-  if (input.signal_deliverable) return as_is;
-  switch (static_cast<long>(registers.orig_rax)) {
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-      return settle_epoll(input);
-    case 441: {  // epoll_pwait2: the limit is in memory that is the program's
-      if (registers.r10 != 0) return as_is;
-      Registers again = undone(registers, registers.orig_rax);
-      return SettledCall{again, again, {}};
-    }
-    case SYS_rt_sigtimedwait: {
-      if (registers.rdx != 0) return as_is;
-      Registers again = undone(registers, registers.orig_rax);
-      return SettledCall{again, again, {}};
-    }
-    default:
-      return as_is;
+  const SettledCall as_is{registers, registers, {}};
+  const long number = static_cast<long>(registers.orig_rax);
+  if (input.signal_deliverable || !may_be_interrupted(number)) return as_is;
+  const std::optional<CallLimit> limit = PD_TRY(limit_of_interrupted_call(input.pid, registers));
+  if (!limit) return as_is;
+  const Registers again = undone(registers, registers.orig_rax);
+  SettledCall settled{again, again, {}};
+  if (!limit->limited) {
+    book->forget(tid);
+    return settled;
   }
+  const WaitBook::Wait* known = book->find(tid, registers);
+  if (known != nullptr && !known->still_sleeps(input.wait)) known = nullptr;
+  const uint64_t left = time_left(input, known, limit->ns);
+  if (left == 0) {
+    book->forget(tid);
+    Registers ended = registers;
+    ended.rax = static_cast<uint64_t>(result_at_limit(number));
+    ended.orig_rax = ~0ull;
+    return SettledCall{ended, ended, {}};
+  }
+  book->put(tid, {input.pid, number, input.now_ns + left, WaitBook::EndedBy::kEngine}, registers);
+  settled.blocked.set_number(static_cast<uint32_t>(number));
+  settled.blocked.set_remaining_ns(left);
+  settled.blocked.set_instruction(again.rip);
+  return settled;
 }
 
 }  // namespace
 
 const WaitBook::Wait* WaitBook::find(pid_t tid, const Registers& registers) const {
   auto found = waits_.find(tid);
-  if (found == waits_.end()) return nullptr;
-  const Wait& wait = found->second;
-  bool same = wait.rip == registers.rip && wait.rsp == registers.rsp && wait.rdi == registers.rdi &&
-              wait.rsi == registers.rsi;
-  return same ? &wait : nullptr;
+  return found != waits_.end() && found->second.same_call(registers) ? &found->second : nullptr;
 }
 
-void WaitBook::put(pid_t tid, const Registers& registers, long number, uint64_t deadline_ns) {
-  waits_[tid] =
-      Wait{number, deadline_ns, registers.rip, registers.rsp, registers.rdi, registers.rsi};
+void WaitBook::put(pid_t tid, Wait wait, const Registers& registers) {
+  wait.rip = registers.rip;
+  wait.rsp = registers.rsp;
+  wait.rdi = registers.rdi;
+  wait.rsi = registers.rsi;
+  waits_[tid] = wait;
+}
+
+void WaitBook::set_switches(pid_t tid, uint64_t switches) {
+  auto found = waits_.find(tid);
+  if (found != waits_.end()) found->second.switches = switches;
 }
 
 Result<SettledCall> settle_call(pid_t tid, const SettleInput& input, WaitBook* book) {
@@ -198,7 +199,7 @@ Result<SettledCall> settle_call(pid_t tid, const SettleInput& input, WaitBook* b
     case kErestartRestartBlock:
       return settle_restart_block(tid, input, book);
     case -EINTR:
-      return settle_eintr(input);
+      return settle_eintr(tid, input, book);
     default: {
       // The call is complete; its number must not make the kernel think of restarting anything
       // after a restore.

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,6 +13,9 @@
 #include "capture/refusals.h"
 #include "capture/signals.h"
 #include "capture/thread.h"
+#include "capture/wait_seen.h"
+#include "kernel/file.h"
+#include "kernel/pidfd.h"
 #include "kernel/file.h"
 #include "kernel/pidfd.h"
 #include "kernel/proc/maps.h"
@@ -75,7 +79,7 @@ class ThreadCollector {
     PD_TRY(check_registers(process_, registers));
     auto queue = PD_TRY(tracee.pending(Tracee::Queue::kThread));
     PD_TRY(put_pending(queue, record->mutable_pending()));
-    PD_TRY(settle(status, queue, process_queue, &registers, &guard, record));
+    PD_TRY(settle(queue, process_queue, &registers, &guard, record));
     const std::vector<uint8_t> xstate = PD_TRY(tracee.xstate());
     record->set_xstate(xstate.data(), xstate.size());
     record->set_signal_mask(guard.saved_mask());
@@ -87,20 +91,20 @@ class ThreadCollector {
     PD_TRY(memo_.area.run(&tracee, &batch));
     PD_TRY(query.decode(batch, record));
     PD_TRY(unusual.check(batch, process_));
-    return decode(batch);
+    PD_TRY(decode(batch));
+    if (record->blocked().number() != 0) context_.waits.set_switches(tid, count_sleeps(process_.pid, tid));
+    return {};
   }
 
  private:
-  Status settle(const kernel::proc::TaskStatus& status,
-                const std::vector<std::array<uint8_t, 128>>& queue,
+  Status settle(const std::vector<std::array<uint8_t, 128>>& queue,
                 const std::vector<std::array<uint8_t, 128>>& process_queue,
                 kernel::Registers* registers, RegisterGuard* guard, object::Thread* record) {
-    (void)status;
     const pid_t tid = thread_.tracee.tid();
     const kernel::abi::RseqConfiguration rseq = PD_TRY(kernel::rseq_configuration(tid));
     PD_TRY(kernel::abort_restartable_sequence(tid, rseq, registers));
     SettleInput input{
-        *registers, thread_.wait, context_.stopped_at_ns,
+        process_.pid, *registers, thread_.wait, context_.stopped_at_ns,
         deliverable(queue, guard->saved_mask()) || deliverable(process_queue, guard->saved_mask())};
     SettledCall settled = PD_TRY(settle_call(tid, input, &context_.waits));
     guard->replace(settled.live);
@@ -174,9 +178,41 @@ ObjectId executable_record(const object::AddressSpace& space, const MappedFiles&
   return {};
 }
 
+bool ignores_trap(const kernel::proc::TaskStatus& status) { return (status.ignored >> (SIGTRAP - 1) & 1) != 0; }
+
+// Puts an ignored SIGTRAP back after the traps of batches, on every path.
+class TrapGuard {
+ public:
+  TrapGuard(StoppedProcess* process, const ProcessMemo& memo) : process_(*process), memo_(memo) {}
+  TrapGuard(const TrapGuard&) = delete;
+  TrapGuard& operator=(const TrapGuard&) = delete;
+  ~TrapGuard() {
+    if (!memo_.ignores_trap || process_.threads.front().tracee.tid() == 0) return;
+    Tracee& leader = process_.threads.front().tracee;
+    Result<RegisterGuard> guard = RegisterGuard::hold(&leader);
+    if (!guard.ok()) return;
+    (void)kernel::ignore_trap_signal(&leader, memo_.area.syscall_instruction(), memo_.area.batch().out(32));
+  }
+
+ private:
+  StoppedProcess& process_;
+  const ProcessMemo& memo_;
+};
+
+// The trap of an earlier batch of this stop hid it from /proc.
+void put_ignored_trap(object::Process* record) {
+  for (const object::SignalAction& action : record->actions()) {
+    if (action.signal() == SIGTRAP) return;
+  }
+  object::SignalAction* action = record->add_actions();
+  action->set_signal(SIGTRAP);
+  action->set_handler(1);  // SIG_IGN
+}
+
 }  // namespace
 
 Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, ProcessMemo* memo) {
+  memo->ignores_trap = ignores_trap(PD_TRY(kernel::proc::read_status(process->pid)));
   if (memo->area.present(process->pid)) return {};
   if (memo->area.base().value != 0) {  // it executed another program
     ++memo->executions;
@@ -203,6 +239,7 @@ Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, Proce
 
 Result<Fd> take_userfaultfd(StoppedProcess* process, const ProcessMemo& memo) {
   Tracee& leader = process->threads.front().tracee;
+  const TrapGuard trap(process, memo);
   RegisterGuard guard = PD_TRY(RegisterGuard::hold(&leader));
   kernel::Batch making = memo.area.batch();
   const size_t made = making.call(SYS_userfaultfd, {O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY});
@@ -229,6 +266,7 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   PD_TRY(check_process(view));
   const kernel::proc::Namespaces own = PD_TRY(kernel::proc::read_namespaces(process->pid));
   PD_TRY(check_namespaces(view, own, context->root_namespaces));
+  const TrapGuard trap(process, *memo);
 
   const ObjectId leader =
       context->ids.id_of(memo->key() + ":thread:" + std::to_string(process->pid));
@@ -236,6 +274,7 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   VmaOptions options;
   PD_TRY_WITHIN(view.name(), collect_leader(process, memo, context, view, &record,
                                             &context->graph.threads[leader], &options.brk));
+  if (memo->ignores_trap) put_ignored_trap(&record);
   PD_TRY_WITHIN(view.name(), collect_other_threads(process, memo, context, view, &record));
   if (process->threads.front().tracee.stop_kind() == kernel::StopKind::kGroupStop) {
     record.set_state(object::Process::STOPPED);

@@ -28,6 +28,7 @@ struct Scope {
 struct WaitSeen {
   long number = -1;              // -1: not asleep in a call
   uint64_t asleep_since_ns = 0;  // CLOCK_MONOTONIC; 0: unknown
+  uint64_t switches = 0;         // how often it went to sleep in its life, this time included; 0: unknown
 };
 
 struct StoppedThread {
@@ -37,6 +38,14 @@ struct StoppedThread {
 };
 
 struct StoppedProcess {
+  StoppedProcess() = default;
+  StoppedProcess(StoppedProcess&&) = default;
+  StoppedProcess& operator=(StoppedProcess&&) = default;
+  // Lets the threads go, the leader last: a process that was killed meanwhile ends only when its other threads have.
+  ~StoppedProcess() {
+    while (!threads.empty()) threads.pop_back();
+  }
+
   pid_t pid = 0;
   uint64_t start_ticks = 0;  // /proc/PID/stat field 22: tells a reused pid apart
   bool zombie = false;

@@ -4,10 +4,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
+#include "capture/interrupted_call.h"
 #include "kernel/proc/read.h"
 
 namespace perdure::capture {
@@ -21,6 +23,19 @@ double sched_field(const std::string& text, const char* name) {
   if (at == std::string::npos) return -1;
   size_t colon = text.find(':', at);
   return colon == std::string::npos ? -1 : std::strtod(text.c_str() + colon + 1, nullptr);
+}
+
+bool may_have_limit(long number) {
+  switch (number) {
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_poll:
+    case SYS_futex:
+    case SYS_restart_syscall:
+      return true;
+    default:
+      return may_be_interrupted(number);
+  }
 }
 
 double own_task_clock_ms() {
@@ -61,21 +76,10 @@ uint64_t TaskClock::monotonic_ns(double task_clock_ms, unsigned processor, const
   return static_cast<uint64_t>(then > now ? now : then < 1 ? 1 : then);
 }
 
-bool has_hidden_deadline(long number) {
-  switch (number) {
-    case SYS_nanosleep:
-    case SYS_clock_nanosleep:
-    case SYS_poll:
-    case SYS_futex:
-    case SYS_restart_syscall:
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-    case 441 /* epoll_pwait2 */:
-    case SYS_rt_sigtimedwait:
-      return true;
-    default:
-      return false;
-  }
+uint64_t count_sleeps(pid_t pid, pid_t tid) {
+  Result<std::string> sched = kernel::proc::read_text(kernel::proc::path_of(pid, tid, "sched"));
+  const double count = sched.ok() ? sched_field(*sched, "nr_voluntary_switches") : -1;
+  return count < 0 ? 0 : static_cast<uint64_t>(count);
 }
 
 WaitSeen look_at_wait(pid_t pid, pid_t tid, TaskClock* task_clock, const Clock& clock) {
@@ -85,12 +89,13 @@ WaitSeen look_at_wait(pid_t pid, pid_t tid, TaskClock* task_clock, const Clock& 
   if (!call.ok() || call->compare(0, 7, "running") == 0) return seen;
   long number = std::strtol(call->c_str(), nullptr, 10);
   seen.number = number;
-  if (!has_hidden_deadline(number)) return seen;
+  if (!may_have_limit(number)) return seen;
   Result<std::string> sched = kernel::proc::read_text(base + "/sched");
   Result<std::string> stat = kernel::proc::read_text(base + "/stat");
   if (!sched.ok() || !stat.ok()) return seen;
   int processor = last_processor(*stat);
   if (processor < 0) return seen;
+  seen.switches = static_cast<uint64_t>(std::max(0.0, sched_field(*sched, "nr_voluntary_switches")));
   seen.asleep_since_ns = task_clock->monotonic_ns(sched_field(*sched, "se.exec_start"),
                                                   static_cast<unsigned>(processor), clock);
   return seen;

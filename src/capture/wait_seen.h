@@ -29,11 +29,10 @@ class TaskClock {
   std::vector<Lag> lags_;
 };
 
-// True for calls whose time limit has to be carried over: those that are restarted by the kernel
-// with what is left (nanosleep, poll, futex, ...) and those that an interrupt ends with EINTR
-// (epoll_wait, sigtimedwait).
-bool has_hidden_deadline(long number);
-
+// For calls that may have a time limit (interrupted_call.h, blocked_call.h) also since when; for others the number only.
 WaitSeen look_at_wait(pid_t pid, pid_t tid, TaskClock* task_clock, const Clock& clock);
+
+// How often a thread went to sleep in its life; 0 if it cannot be told.
+uint64_t count_sleeps(pid_t pid, pid_t tid);
 
 }  // namespace perdure::capture

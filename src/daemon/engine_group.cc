@@ -14,6 +14,8 @@ class EngineGroup final : public GroupControl {
     PD_TRY(group_->store().retain({.newest = epochs, .rules = {}}));
     return Ok{};
   }
+  int next_service_ms() const override { return group_->next_service_ms(); }
+  void serve() override { group_->serve(); }
   Status kill() override { return group_->kill(); }
   Status detach() override { return group_->detach(); }
   const std::string& name() const override { return group_->name(); }

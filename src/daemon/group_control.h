@@ -19,6 +19,9 @@ class GroupControl {
   virtual Result<engine::CheckpointReport> checkpoint(const engine::CheckpointOptions& options) = 0;
   // Drops all epochs but the newest ones and gives their space back.
   virtual Status keep_newest(uint64_t epochs) = 0;
+  // The group may need the engine at a certain time: milliseconds from now, -1 for never; and then.
+  virtual int next_service_ms() const { return -1; }
+  virtual void serve() {}
   // SIGKILL to every process; the group has ended when end_fd() is readable.
   virtual Status kill() = 0;
   virtual Status detach() = 0;

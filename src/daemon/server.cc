@@ -89,6 +89,7 @@ bool Server::poll_once(int signal_fd) {
   int ready = ::poll(entries.data(), count, poll_time_ms());
   if (ready < 0) return errno == EINTR;
 
+  if (group_.next_service_ms() == 0) group_.serve();
   if ((entries[3].revents & (POLLIN | POLLHUP)) != 0) drain_terminal();
   size_t at = kFixed;
   for (Connection& connection : connections_) {
@@ -104,6 +105,13 @@ bool Server::poll_once(int signal_fd) {
 }
 
 int Server::poll_time_ms() const {
+  const int own = own_poll_time_ms();
+  const int group = group_.next_service_ms();
+  if (own < 0 || group < 0) return std::max(own, group);
+  return std::min(own, group);
+}
+
+int Server::own_poll_time_ms() const {
   bool watches_terminal = group_.terminal_fd() >= 0 && !terminal_held();
   if (watches_terminal && clock_.monotonic_ns() < terminal_quiet_until_ns_) {
     return static_cast<int>(kTerminalQuietNs / 1'000'000);

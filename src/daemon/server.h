@@ -62,6 +62,7 @@ class Server {
   bool terminal_held() const;
   bool poll_once(int signal_fd);
   int poll_time_ms() const;
+  int own_poll_time_ms() const;
 
   GroupControl& group_;
   Fd listener_;

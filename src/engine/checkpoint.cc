@@ -109,6 +109,7 @@ class Checkpoint {
     frozen.resume();
     timing_.mark("survey");
     collected_.clear();
+    report_.threads = 0;
     objects_.clear();
     graph_ = object::Graph();
     files_ = capture::FileCapture();
@@ -143,10 +144,13 @@ class Checkpoint {
     for (const memory::PageRun& run : scan.absent.runs()) {
       PD_TRY(writer_->erase_pages(member.space, run.first, run.count));
     }
-    return state_.copier.copy(member.memo.pid, scan.data, [&](uint64_t first_page, Bytes bytes) {
+    const auto sink = [&](uint64_t first_page, Bytes bytes) {
       report_.pages += bytes.size() >> kPageShift;
       return writer_->put_pages(member.space, first_page, bytes);
-    });
+    };
+    // Relatives may share pages.
+    const memory::Access access = state_.members.size() > 1 ? memory::Access::kGentle : memory::Access::kFast;
+    return state_.copier.copy(member.memo.pid, scan.data, sink, access);
   }
 
   Status capture_all(Frozen* frozen) {

@@ -56,6 +56,15 @@ Result<CheckpointReport> Group::checkpoint(const CheckpointOptions& options) {
   return engine::checkpoint(state_.get(), options);
 }
 
+int Group::next_service_ms() const {
+  const std::optional<uint64_t> deadline = next_deadline_ns(*state_);
+  if (!deadline) return -1;
+  const uint64_t now = state_->clock.monotonic_ns();
+  return *deadline <= now ? 0 : static_cast<int>(std::min<uint64_t>((*deadline - now) / 1'000'000 + 1, 3'600'000));
+}
+
+void Group::serve() { serve_deadlines(state_.get()); }
+
 Status Group::kill() { return kill_group(state_.get()); }
 
 Status Group::detach() { return engine::detach(state_.get()); }

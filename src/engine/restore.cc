@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/limits.h"
 #include "engine/instance.h"
@@ -28,6 +29,7 @@
 #include "restore/finish.h"
 #include "restore/opened_files.h"
 #include "restore/page_loader.h"
+#include "restore/primed_call.h"
 #include "restore/sysv_shm.h"
 #include "restore/tree.h"
 
@@ -36,6 +38,7 @@ namespace {
 
 using restore::Skeleton;
 
+constexpr uint64_t kSyscallInstructionBytes = 2;
 constexpr size_t kFillBytes = 1u << 20;
 
 class Restorer {
@@ -218,7 +221,10 @@ class Restorer {
     PD_TRY(reader_->verify_extents(site.unverified));
     timing_.mark("verify");
     PD_TRY(settle(init));
-    for (Skeleton* skeleton : living()) PD_TRY(restore::let_go(skeleton));
+    for (Skeleton* skeleton : living()) {
+      note_deadlines(*skeleton);
+      PD_TRY(restore::let_go(skeleton));
+    }
     timing_.mark("resume");
     report_.pages = site.pages_loaded;
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns_) / 1000;
@@ -248,6 +254,24 @@ class Restorer {
       PD_TRY(late.check(batch));
     }
     return {};
+  }
+
+  // Calls that the engine ends at their deadline.
+  void note_deadlines(const Skeleton& skeleton) {
+    for (int i = 0; i < skeleton.process().threads_size(); ++i) {
+      const object::Thread& thread = graph_.threads.at(ObjectId(skeleton.process().threads(i)));
+      const object::BlockedCall& blocked = thread.blocked();
+      if (blocked.number() == 0 || restore::is_primed(blocked.number())) continue;
+      const pid_t tid = i == 0 ? skeleton.leader.tid() : skeleton.threads[static_cast<size_t>(i - 1)].tid();
+      kernel::Registers registers{};
+      std::memcpy(&registers, thread.registers().data(), std::min(sizeof(registers), thread.registers().size()));
+      registers.rip = blocked.instruction() + kSyscallInstructionBytes;
+      state_.waits.put(tid,
+                       {skeleton.pid, static_cast<long>(blocked.number()),
+                        state_.clock.monotonic_ns() + blocked.remaining_ns(), capture::WaitBook::EndedBy::kEngine},
+                       registers);
+      state_.waits.set_switches(tid, capture::count_sleeps(skeleton.pid, tid));
+    }
   }
 
   std::vector<Skeleton*> living() {

@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +19,7 @@
 #include <cstring>
 
 #include "base/fd.h"
+#include "base/limits.h"
 #include "kernel/task_info.h"
 
 namespace perdure::kernel {
@@ -25,7 +28,7 @@ namespace {
 constexpr long kOptions = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
 // Largest xsave area of today's processors with AMX is below 12 KiB (CPUID leaf 0xD).
 constexpr size_t kXstateBytesMax = 16384;
-constexpr uint64_t kAllSignals = ~0ull;
+static_assert(kBatchSignalMask == ~(1ull << (SIGTRAP - 1)));
 constexpr int kStopsPerRestMax = 10000;
 
 Error trace_error(std::string_view what, pid_t tid) {
@@ -223,17 +226,22 @@ Status Tracee::run_to_trap(std::vector<pid_t>* born) {
   return Error(Code::kTimeout, "a batch in pid " + std::to_string(tid_) + " does not end");
 }
 
+// Stops at a system call are notifications, not signals: they leave the program's actions alone.
 Status Tracee::step_call() {
-  for (int stops = 0; stops < kStopsPerRestMax; ++stops) {
-    if (ptrace(PTRACE_SINGLESTEP, tid_, nullptr, nullptr) != 0) return trace_error("step", tid_);
-    int status = PD_TRY(wait_status("step"));
-    if (event_of(status) == 0 && WSTOPSIG(status) == SIGTRAP) return {};
-    if (event_of(status) == 0) {
-      return Error(Code::kInternal, "a step in pid " + std::to_string(tid_) + " ended in signal " +
+  for (int halves = 0, stops = 0; halves < 2; ++stops) {
+    if (stops == kStopsPerRestMax) {
+      return Error(Code::kTimeout, "a call in pid " + std::to_string(tid_) + " does not end");
+    }
+    if (ptrace(PTRACE_SYSCALL, tid_, nullptr, nullptr) != 0) return trace_error("step", tid_);
+    const int status = PD_TRY(wait_status("step"));
+    if (event_of(status) != 0) continue;
+    if (WSTOPSIG(status) != SIGTRAP) {
+      return Error(Code::kInternal, "a call in pid " + std::to_string(tid_) + " ended in signal " +
                                         std::to_string(WSTOPSIG(status)));
     }
+    ++halves;
   }
-  return Error(Code::kTimeout, "a step in pid " + std::to_string(tid_) + " does not end");
+  return {};
 }
 
 Status Tracee::enter_call_interrupted() {
@@ -267,21 +275,36 @@ Status Tracee::resume() {
   return {};
 }
 
-Status Tracee::detach() {
-  pid_t tid = std::exchange(tid_, 0);
-  if (stopped_) {
-    if (ptrace(PTRACE_DETACH, tid, nullptr, nullptr) != 0) return trace_error("detach", tid);
-    return {};
+// A thread that died while it was ours stays a zombie of ours, and keeps its process from ending, until it is waited for.
+void Tracee::bury(pid_t tid) {
+  constexpr int kTriesMax = 500;
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    const pid_t waited = waitpid(tid, nullptr, __WALL | WNOHANG);
+    if (waited == tid || (waited < 0 && errno == ECHILD)) return;
+    timespec pause{0, 100'000};
+    nanosleep(&pause, nullptr);
   }
-  // Only a stopped thread can be detached. One that does not stop is left seized: the kernel lets
-  // it go when we end.
-  Tracee running(tid);
-  PD_TRY(running.interrupt());
-  Status rested = running.wait_rest(nullptr);
-  running.tid_ = 0;
-  PD_TRY(std::move(rested));
-  if (ptrace(PTRACE_DETACH, tid, nullptr, nullptr) != 0) return trace_error("detach", tid);
-  return {};
+}
+
+Status Tracee::detach() {
+  const pid_t tid = std::exchange(tid_, 0);
+  if (!stopped_) {
+    // Only a stopped thread can be detached.
+    Tracee running(tid);
+    Status rested = running.interrupt();
+    if (rested.ok()) rested = running.wait_rest(nullptr);
+    const bool waited_for = running.tid_ == 0;
+    running.tid_ = 0;
+    if (waited_for) return rested;
+    if (!rested.ok() && rested.error().code() != Code::kBusy) {
+      bury(tid);
+      return rested;
+    }
+  }
+  if (ptrace(PTRACE_DETACH, tid, nullptr, nullptr) == 0) return {};
+  Error error = trace_error("detach", tid);
+  bury(tid);
+  return error;
 }
 
 Result<RegisterGuard> RegisterGuard::hold(Tracee* tracee) {
@@ -290,7 +313,7 @@ Result<RegisterGuard> RegisterGuard::hold(Tracee* tracee) {
   Result<abi::RseqConfiguration> rseq = rseq_configuration(tracee->tid());
   if (rseq.ok()) PD_TRY(abort_restartable_sequence(tracee->tid(), *rseq, &registers));
   uint64_t mask = PD_TRY(tracee->signal_mask());
-  PD_TRY(tracee->set_signal_mask(kAllSignals));
+  PD_TRY(tracee->set_signal_mask(kBatchSignalMask));
   return RegisterGuard(tracee, registers, mask);
 }
 
@@ -316,6 +339,16 @@ Result<int64_t> remote_call(Tracee* tracee, RemoteAddr syscall_instruction, long
   PD_TRY(tracee->step_call());
   registers = PD_TRY(tracee->registers());
   return static_cast<int64_t>(registers.rax);
+}
+
+Status ignore_trap_signal(Tracee* tracee, RemoteAddr syscall_instruction, RemoteAddr data) {
+  // struct kernel_sigaction: handler, flags, restorer, mask (rt_sigaction(2)).
+  const uint64_t action[4] = {1 /* SIG_IGN */, 0, 0, 0};
+  PD_TRY(write_memory(tracee->tid(), data, Bytes(reinterpret_cast<const uint8_t*>(action), sizeof(action))));
+  const int64_t done =
+      PD_TRY(remote_call(tracee, syscall_instruction, SYS_rt_sigaction, {SIGTRAP, data.value, 0, 8}));
+  if (done < 0) return Error::system(static_cast<int>(-done), "ignore SIGTRAP in pid", std::to_string(tracee->tid()));
+  return {};
 }
 
 Result<RemoteAddr> find_syscall_instruction(pid_t pid, RemoteAddr start, uint64_t size) {

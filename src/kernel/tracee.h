@@ -89,6 +89,10 @@ class Batch {
   std::vector<uint8_t> data_;
 };
 
+// What is blocked while a batch runs: all but SIGTRAP, whose action the kernel would reset when the batch ends in its trap
+// (force_sig, kernel/signal.c).
+inline constexpr uint64_t kBatchSignalMask = ~(1ull << 4);
+
 // How a thread came to rest.
 enum class StopKind : uint8_t {
   kTrap,       // stopped by us; otherwise it would run
@@ -141,7 +145,7 @@ class Tracee {
   // Resumes and waits for the PTRACE_EVENT_CLONE or _FORK stop, then for the trap; the new task's
   // tid in `born`.
   Status run_to_trap(std::vector<pid_t>* born);
-  // Executes one instruction that must be a system call.
+  // Executes one system call, before whose instruction the thread stands.
   Status step_call();
   // Lets the thread, whose registers stand before a system call, enter it with an interrupt
   // pending: a blocking call then takes its arguments, begins to wait, and is interrupted at once.
@@ -159,6 +163,7 @@ class Tracee {
  private:
   explicit Tracee(pid_t tid) : tid_(tid) {}
   Result<int> wait_status(std::string_view what);
+  static void bury(pid_t tid);
   pid_t tid_ = 0;
   bool stopped_ = false;
   StopKind stop_kind_ = StopKind::kTrap;
@@ -234,6 +239,10 @@ Result<int64_t> remote_call(Tracee* tracee, RemoteAddr syscall_instruction, long
                             std::array<uint64_t, 6> args);
 // The first syscall instruction within [start, end) of the target's memory, normally its vdso.
 Result<RemoteAddr> find_syscall_instruction(pid_t pid, RemoteAddr start, uint64_t size);
+
+// An ignored SIGTRAP is reset to its default action by a batch's trap (force_sig, kernel/signal.c): this makes it ignored
+// again. data: where 32 bytes of the target may be written.
+Status ignore_trap_signal(Tracee* tracee, RemoteAddr syscall_instruction, RemoteAddr data);
 
 // Target memory, through /proc/PID/mem: works on any mapping, whatever its protection.
 Status write_memory(pid_t pid, RemoteAddr to, Bytes bytes);

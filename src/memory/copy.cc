@@ -80,13 +80,16 @@ Result<Copier> Copier::create() {
   return Copier(std::move(buffer));
 }
 
-Result<PageSet> Copier::copy(pid_t pid, const PageSet& pages, const PageSink& sink) {
+Result<PageSet> Copier::copy(pid_t pid, const PageSet& pages, const PageSink& sink, Access access) {
   PageSet unreadable;
   ForcedReader forced(pid);
   Buffer& buffer = *buffer_;
   size_t used = 0;  // bytes
   auto flush = [&]() -> Status {
-    Result<size_t> got = kernel::read_process(pid, buffer.remote, MutableBytes(buffer.bytes, used));
+    Result<size_t> got = size_t{0};
+    if (access == Access::kFast) {
+      got = kernel::read_process(pid, buffer.remote, MutableBytes(buffer.bytes, used));
+    }
     if (!got.ok() && got.error().code() != Code::kIo) return std::move(got).error();
     size_t valid = got.ok() ? *got & ~(kPageSize - 1) : 0;
     size_t at = 0;

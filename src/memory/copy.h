@@ -19,6 +19,11 @@ namespace perdure::memory {
 // the call. An error stops the copy.
 using PageSink = std::function<Status(uint64_t first_page, Bytes bytes)>;
 
+// How pages are read. kGentle leaves pages that processes share copy-on-write shared: process_vm_readv(2) pins what it
+// reads, and a pinned page that is not exclusive to its process is copied for it (gup_must_unshare, Linux 5.19), which
+// /proc/PID/mem does not. kFast is for processes that share with nobody.
+enum class Access : uint8_t { kFast, kGentle };
+
 class Copier {
  public:
   static constexpr size_t kBatchBytes = 1u << 20;
@@ -32,7 +37,8 @@ class Copier {
   // memory is broken. With a stopped process and a PageSet from Mode::kCut this is empty unless the
   // hardware failed. PROT_NONE and write-only areas are read (by way of /proc/PID/mem). kGone if
   // the process died.
-  Result<PageSet> copy(pid_t pid, const PageSet& pages, const PageSink& sink);
+  Result<PageSet> copy(pid_t pid, const PageSet& pages, const PageSink& sink,
+                       Access access = Access::kFast);
 
  private:
   struct Buffer;

@@ -46,11 +46,15 @@ Status set_limit(uint64_t remaining_ns, RemoteAddr limit, long number,
 
 }  // namespace
 
+bool is_primed(long number) {
+  return number == SYS_nanosleep || number == SYS_clock_nanosleep || number == SYS_poll || number == SYS_futex;
+}
+
 Result<kernel::Registers> final_registers(const object::Thread& thread, kernel::Tracee* tracee,
                                           const Site& site) {
   kernel::Registers saved = PD_TRY(saved_registers(thread));
   const long number = thread.blocked().number();
-  if (number == 0) return saved;
+  if (!is_primed(number)) return saved;
   const uint64_t remaining = thread.blocked().remaining_ns();
   kernel::Batch data = site.area.batch();
   const RemoteAddr limit = data.in_value(timespec{static_cast<time_t>(remaining / 1'000'000'000),

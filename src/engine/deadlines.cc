@@ -1,0 +1,76 @@
+// Calls that were made again with the whole of their time limit are ended when their first deadline is reached: the thread
+// is stopped for a moment and finds the answer that the call gives when its limit has passed.
+#include <algorithm>
+#include <cerrno>
+
+#include "capture/interrupted_call.h"
+#include "capture/wait_seen.h"
+#include "engine/state.h"
+
+namespace perdure::engine {
+namespace {
+
+using capture::WaitBook;
+using kernel::Tracee;
+
+bool has_deliverable(const Tracee& tracee, uint64_t mask) {
+  for (Tracee::Queue queue : {Tracee::Queue::kThread, Tracee::Queue::kProcess}) {
+    Result<std::vector<std::array<uint8_t, 128>>> pending = tracee.pending(queue);
+    if (!pending.ok()) return true;
+    for (const auto& info : *pending) {
+      const int32_t number = load_le<int32_t>(info.data());
+      if (number >= 1 && number <= 64 && (mask >> (number - 1) & 1) == 0) return true;
+    }
+  }
+  return false;
+}
+
+// The thread sleeps in the call that the entry is about.
+Status end_call(pid_t tid, const WaitBook::Wait& wait, const capture::WaitSeen& seen, GroupState* state) {
+  Tracee tracee = PD_TRY(Tracee::seize(tid));
+  PD_TRY(tracee.interrupt());
+  PD_TRY(tracee.wait_rest(nullptr));
+  kernel::Registers registers = PD_TRY(tracee.registers());
+  const uint64_t mask = PD_TRY(tracee.signal_mask());
+  const bool deliverable = has_deliverable(tracee, mask);
+  const bool interrupted = static_cast<int64_t>(registers.rax) == -EINTR && wait.same_call(registers) &&
+                           static_cast<long>(registers.orig_rax) == wait.number && !deliverable;
+  if (interrupted) {
+    registers.rax = static_cast<uint64_t>(capture::result_at_limit(wait.number));
+    registers.orig_rax = ~0ull;
+    return tracee.set_registers(registers);
+  }
+  // It went on meanwhile, and was interrupted in another call: that one is undone as at any stop.
+  capture::SettleInput input{wait.pid, registers, seen, state->clock.monotonic_ns(), deliverable};
+  const capture::SettledCall settled = PD_TRY(capture::settle_call(tid, input, &state->waits));
+  PD_TRY(tracee.set_registers(settled.live));
+  state->waits.set_switches(tid, capture::count_sleeps(wait.pid, tid));
+  return {};
+}
+
+}  // namespace
+
+std::optional<uint64_t> next_deadline_ns(const GroupState& state) {
+  std::optional<uint64_t> next;
+  for (const auto& [tid, wait] : state.waits.waits()) {
+    if (wait.ended_by != WaitBook::EndedBy::kEngine) continue;
+    next = std::min(next.value_or(wait.deadline_ns), wait.deadline_ns);
+  }
+  return next;
+}
+
+void serve_deadlines(GroupState* state) {
+  const uint64_t now = state->clock.monotonic_ns();
+  std::vector<std::pair<pid_t, WaitBook::Wait>> due;
+  for (const auto& [tid, wait] : state->waits.waits()) {
+    if (wait.ended_by == WaitBook::EndedBy::kEngine && wait.deadline_ns <= now) due.emplace_back(tid, wait);
+  }
+  for (const auto& [tid, wait] : due) {
+    state->waits.forget(tid);
+    const capture::WaitSeen seen = capture::look_at_wait(wait.pid, tid, &state->task_clock, state->clock);
+    // A thread that has ended, or is held by a debugger now, needs nothing from us.
+    if (wait.still_sleeps(seen)) (void)end_call(tid, wait, seen, state);
+  }
+}
+
+}  // namespace perdure::engine
