@@ -47,6 +47,10 @@ EpochInfo info_of(const CommitNumbers& numbers, Bytes note) {
   return info;
 }
 
+bool numbers_plausible(const CommitNumbers& numbers) {
+  return numbers.epoch != 0 && numbers.epoch < kEpochNumberMax && numbers.parent < numbers.epoch;
+}
+
 // Takes values off the front of bytes whose size was checked.
 template <typename T>
 T take(Bytes& bytes) {
@@ -127,9 +131,9 @@ Result<Commit> decode_commit(Bytes bytes) {
   const auto body = take<CommitBody>(bytes);
   const uint64_t lists = uint64_t{body.index_frames} * sizeof(FramePlace) +
                          uint64_t{body.verify_frames} * sizeof(VerifyEntry);
-  if (body.numbers.epoch == 0 || body.depth > kChainMax || body.note_bytes > kNoteBytesMax ||
-      body.verify_frames > kVerifyFramesMax || body.index_frames > kIndexFramesMax ||
-      lists + body.note_bytes > bytes.size()) {
+  if (!numbers_plausible(body.numbers) || body.depth > kChainMax ||
+      body.note_bytes > kNoteBytesMax || body.verify_frames > kVerifyFramesMax ||
+      body.index_frames > kIndexFramesMax || lists + body.note_bytes > bytes.size()) {
     return bad("a commit of impossible numbers");
   }
   if ((body.depth == 0) != body.base.none()) return bad("a commit of the wrong depth");
@@ -162,7 +166,9 @@ std::vector<uint8_t> encode_catalog(const Catalog& catalog) {
 Result<Catalog> decode_catalog(Bytes bytes) {
   if (bytes.size() < sizeof(CatalogHead)) return bad("a catalog that is too short");
   const auto head = take<CatalogHead>(bytes);
-  if (head.entries > kEpochsMax) return bad("a catalog of too many epochs");
+  if (head.entries > kEpochsMax || head.next_epoch == 0 || head.next_epoch > kEpochNumberMax) {
+    return bad("a catalog of impossible numbers");
+  }
   Catalog catalog;
   catalog.sequence = head.sequence;
   catalog.next_epoch = Epoch(head.next_epoch);
@@ -170,7 +176,7 @@ Result<Catalog> decode_catalog(Bytes bytes) {
     if (bytes.size() < sizeof(CatalogEntry)) return bad("a catalog that ends in an entry");
     const auto entry = take<CatalogEntry>(bytes);
     const uint64_t note = aligned8(entry.note_bytes);
-    if (note > bytes.size() || entry.numbers.epoch == 0 || entry.commit.none() ||
+    if (note > bytes.size() || !numbers_plausible(entry.numbers) || entry.commit.none() ||
         entry.depth > kChainMax ||
         (!catalog.epochs.empty() &&
          entry.numbers.epoch <= catalog.epochs.back().info.epoch.value)) {

@@ -117,6 +117,8 @@ inline constexpr uint32_t kChainMax = 256;
 inline constexpr uint32_t kChainUsual = 16;
 // Pieces of half a megabyte: an index of 8 GiB.
 inline constexpr uint32_t kIndexFramesMax = 16384;
+// At a hundred a second, 90,000 years.
+inline constexpr uint64_t kEpochNumberMax = uint64_t{1} << 48;
 inline constexpr uint32_t kEpochsMax = 100'000;
 // Page numbers are addresses or offsets of 64 bits, divided by the page size.
 inline constexpr uint64_t kPagesEnd = uint64_t{1} << (64 - kPageShift);

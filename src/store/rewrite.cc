@@ -10,7 +10,6 @@ namespace perdure::store {
 namespace {
 
 constexpr size_t kPieceBytes = 512u << 10;
-constexpr size_t kRecordsFrameBytes = 256u << 10;
 
 struct PageKey {
   uint32_t segment, block;
