@@ -23,6 +23,12 @@ namespace {
 
 using Gate = Target::Gate;
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 // How the tracker is chosen: the value of PERDURE_DISABLE, and the kind that this forces.
 struct Choice {
   const char* name;
@@ -46,19 +52,28 @@ class EveryTracker : public testing::TestWithParam<Choice> {
     return std::move(*tracker);
   }
   bool incremental() const { return GetParam().kind != TrackerKind::kFull; }
-  // A cut of the mappings that lie in [start, end), applied to the mirror.
-  Scan cut(Tracker& tracker, Target& target, Mirror& mirror, uint64_t start = 0,
-           uint64_t end = ~uint64_t{0}) {
-    auto scan = tracker.scan(target.areas(start, end), Mode::kCut);
+  // Takes the address that the target tells and looks only at so many pages from there on.
+  uint64_t watch(Target& target, uint64_t pages) {
+    start_ = target.receive();
+    end_ = start_ + pages * kPageSize;
+    return start_;
+  }
+  Scan cut(Tracker& tracker, Target& target, Mirror& mirror) {
+    auto scan = tracker.scan(target.areas(start_, end_), Mode::kCut);
     EXPECT_TRUE(scan.ok()) << scan.error().to_string();
     mirror.apply(target.pid(), *scan);
     return std::move(*scan);
   }
-  void precopy(Tracker& tracker, Target& target, Mirror& mirror, uint64_t start, uint64_t end) {
-    auto scan = tracker.scan(target.areas(start, end), Mode::kPrecopy);
+  void precopy(Tracker& tracker, Target& target, Mirror& mirror) {
+    auto scan = tracker.scan(target.areas(start_, end_), Mode::kPrecopy);
     ASSERT_TRUE(scan.ok()) << scan.error().to_string();
     mirror.apply(target.pid(), *scan, &tracker);
   }
+  void expect_equal(const Mirror& mirror, const Target& target) {
+    mirror.expect_equal(target.pid(), start_, end_);
+  }
+  uint64_t start_ = 0;
+  uint64_t end_ = ~uint64_t{0};
   TrackerFeatures features_;
 };
 
@@ -73,6 +88,7 @@ uint64_t number_of(const void* address) { return reinterpret_cast<uint64_t>(addr
 uint64_t page_of(uint64_t address) { return address >> kPageShift; }
 
 TEST_P(EveryTracker, FirstCutHoldsTheWholeProcess) {
+  if (kSanitized) GTEST_SKIP() << "the shadow memory of a sanitizer is too large to be compared";
   Target target([](Gate& gate) {
     uint8_t* bytes = map_pages(100);
     for (int page = 0; page < 100; page += 3) memset(bytes + page * kPageSize, page + 1, kPageSize);
@@ -82,7 +98,7 @@ TEST_P(EveryTracker, FirstCutHoldsTheWholeProcess) {
   target.receive();
   Mirror mirror;
   cut(*tracker, target, mirror);
-  mirror.expect_equal(target.pid());
+  expect_equal(mirror, target);
   EXPECT_GT(mirror.size(), 34u);
 }
 
@@ -96,7 +112,7 @@ TEST_P(EveryTracker, LaterCutsHoldWhatWasWritten) {
     gate.meet();
   });
   auto tracker = tracker_of(target);
-  uint64_t start = target.receive();
+  uint64_t start = watch(target, 1000);
   Mirror mirror;
   cut(*tracker, target, mirror);
   target.step();
@@ -107,7 +123,7 @@ TEST_P(EveryTracker, LaterCutsHoldWhatWasWritten) {
     EXPECT_FALSE(second.data.contains(page_of(start) + 11));
     EXPECT_LT(second.data.pages(), 50u);
   }
-  mirror.expect_equal(target.pid());
+  expect_equal(mirror, target);
 }
 
 TEST_P(EveryTracker, DroppedPagesBecomeAbsent) {
@@ -122,14 +138,14 @@ TEST_P(EveryTracker, DroppedPagesBecomeAbsent) {
     gate.meet();
   });
   auto tracker = tracker_of(target);
-  uint64_t first = page_of(target.receive());
+  uint64_t first = page_of(watch(target, 64));
   Mirror mirror;
   cut(*tracker, target, mirror);
   target.step();
   Scan scan = cut(*tracker, target, mirror);
   for (uint64_t page : {8, 15, 32, 47}) EXPECT_TRUE(scan.absent.contains(first + page)) << page;
   for (uint64_t page : {7, 16, 31, 48}) EXPECT_FALSE(scan.absent.contains(first + page)) << page;
-  mirror.expect_equal(target.pid());
+  expect_equal(mirror, target);
 }
 
 TEST_P(EveryTracker, ReplacedMappingIsNewEvenAtTheSameAddress) {
@@ -144,22 +160,24 @@ TEST_P(EveryTracker, ReplacedMappingIsNewEvenAtTheSameAddress) {
     gate.meet();
   });
   auto tracker = tracker_of(target);
-  uint64_t first = page_of(target.receive());
+  uint64_t first = page_of(watch(target, 16));
   Mirror mirror;
   cut(*tracker, target, mirror);
   target.step();
   Scan scan = cut(*tracker, target, mirror);
   EXPECT_TRUE(scan.data.contains(first + 3));
   EXPECT_TRUE(scan.absent.contains(first + 4));
-  mirror.expect_equal(target.pid());
+  expect_equal(mirror, target);
 }
 
 TEST_P(EveryTracker, MovedPagesAreFoundAtTheirNewPlaceAndBack) {
   Target target([](Gate& gate) {
-    uint8_t* room = map_pages(64, PROT_NONE);
-    uint8_t* bytes = map_pages(16);
+    uint8_t* room = map_pages(96, PROT_NONE);
+    uint8_t* bytes = room + 72 * kPageSize;
+    PD_ASSERT(mmap(bytes, 16 * kPageSize, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == bytes);
     for (int page = 0; page < 16; ++page) memset(bytes + page * kPageSize, page + 1, kPageSize);
-    gate.meet();
+    gate.meet(number_of(room));
     void* moved =
         mremap(bytes, 16 * kPageSize, 16 * kPageSize, MREMAP_MAYMOVE | MREMAP_FIXED, room);
     PD_ASSERT(moved == room);
@@ -170,13 +188,13 @@ TEST_P(EveryTracker, MovedPagesAreFoundAtTheirNewPlaceAndBack) {
     gate.meet();
   });
   auto tracker = tracker_of(target);
-  target.receive();
+  watch(target, 96);
   Mirror mirror;
   cut(*tracker, target, mirror);
   for (int round = 0; round < 2; ++round) {
     target.step();
     cut(*tracker, target, mirror);
-    mirror.expect_equal(target.pid());
+    expect_equal(mirror, target);
   }
 }
 
@@ -192,13 +210,13 @@ TEST_P(EveryTracker, PagesThatForbidReadingAreCopied) {
     gate.meet();
   });
   auto tracker = tracker_of(target);
-  uint64_t start = target.receive();
+  watch(target, 8);
   Mirror mirror;
   cut(*tracker, target, mirror);
-  mirror.expect_equal(target.pid(), start, start + 8 * kPageSize);
+  expect_equal(mirror, target);
   target.step();
   cut(*tracker, target, mirror);
-  mirror.expect_equal(target.pid());
+  expect_equal(mirror, target);
 }
 
 TEST_P(EveryTracker, PrivateFileMappingsHoldOnlyWrittenPages) {
@@ -221,7 +239,7 @@ TEST_P(EveryTracker, PrivateFileMappingsHoldOnlyWrittenPages) {
     gate.meet();
   });
   auto tracker = tracker_of(target);
-  uint64_t start = target.receive();
+  uint64_t start = watch(target, 16);
   uint64_t first = page_of(start);
   Mirror mirror;
   Scan scan = cut(*tracker, target, mirror);
@@ -232,11 +250,11 @@ TEST_P(EveryTracker, PrivateFileMappingsHoldOnlyWrittenPages) {
   scan = cut(*tracker, target, mirror);
   EXPECT_TRUE(scan.absent.contains(first + 5));
   EXPECT_TRUE(scan.data.contains(first + 7));
-  mirror.expect_equal(target.pid(), start, start + 16 * kPageSize);
+  expect_equal(mirror, target);
   target.step();
   scan = cut(*tracker, target, mirror);
   EXPECT_TRUE(scan.data.contains(first + 5));
-  mirror.expect_equal(target.pid());
+  expect_equal(mirror, target);
   unlink(path.c_str());
 }
 
@@ -258,13 +276,13 @@ TEST_P(EveryTracker, HugePagesAreTrackedLikeSmallOnes) {
     gate.meet();
   });
   auto tracker = tracker_of(target);
-  uint64_t start = target.receive();
+  uint64_t start = watch(target, 2 * kHuge / kPageSize);
   Mirror mirror;
   cut(*tracker, target, mirror);
   for (int round = 0; round < 3; ++round) {
     target.step();
     Scan scan = cut(*tracker, target, mirror);
-    mirror.expect_equal(target.pid(), start, start + 2 * kHuge);
+    expect_equal(mirror, target);
     bool found = round == 0   ? scan.data.contains(page_of(start) + 17)
                  : round == 1 ? scan.absent.contains(page_of(start + kHuge))
                               : scan.data.contains(page_of(start + kHuge));
@@ -285,7 +303,7 @@ TEST_P(EveryTracker, GuardPagesAreReportedAndNeverCopied) {
     gate.meet();
   });
   auto tracker = tracker_of(target);
-  uint64_t start = target.receive();
+  uint64_t start = watch(target, 16);
   if (start == 0) GTEST_SKIP() << "this kernel has no MADV_GUARD_INSTALL";
   uint64_t first = page_of(start);
   PageSet before, after;
@@ -294,16 +312,17 @@ TEST_P(EveryTracker, GuardPagesAreReportedAndNeverCopied) {
   after.add({first + 9, 1});
   Mirror mirror;
   EXPECT_EQ(cut(*tracker, target, mirror).guard, before);
-  mirror.expect_equal(target.pid(), start, start + 16 * kPageSize);
+  expect_equal(mirror, target);
   EXPECT_EQ(cut(*tracker, target, mirror).guard, before);
   target.step();
   Scan scan = cut(*tracker, target, mirror);
   EXPECT_EQ(scan.guard, after);
   EXPECT_TRUE(scan.absent.contains(first + 9));
-  mirror.expect_equal(target.pid());
+  expect_equal(mirror, target);
 }
 
 TEST_P(EveryTracker, GrowingStacksAndHeapsAreFollowed) {
+  if (kSanitized) GTEST_SKIP() << "the shadow memory of a sanitizer is too large to be compared";
   Target target([](Gate& gate) {
     uint8_t* room = map_pages(300, PROT_NONE);
     auto* low =
@@ -328,7 +347,7 @@ TEST_P(EveryTracker, GrowingStacksAndHeapsAreFollowed) {
   for (int round = 0; round < 2; ++round) {
     target.step();
     cut(*tracker, target, mirror);
-    mirror.expect_equal(target.pid());
+    expect_equal(mirror, target);
   }
 }
 
@@ -341,7 +360,7 @@ TEST_P(EveryTracker, PagesGivenBackComeAgain) {
     gate.meet();
   });
   auto tracker = tracker_of(target);
-  uint64_t first = page_of(target.receive());
+  uint64_t first = page_of(watch(target, 16));
   Mirror lost, mirror;
   Scan scan = cut(*tracker, target, lost);
   tracker->give_back(scan.data);
@@ -349,7 +368,7 @@ TEST_P(EveryTracker, PagesGivenBackComeAgain) {
   Scan again = cut(*tracker, target, mirror);
   EXPECT_TRUE(again.data.contains(first));
   EXPECT_TRUE(again.absent.contains(first + 8));
-  mirror.expect_equal(target.pid());
+  expect_equal(mirror, target);
 }
 
 TEST_P(EveryTracker, AWriterDuringPrecopyLosesNothing) {
@@ -375,15 +394,14 @@ TEST_P(EveryTracker, AWriterDuringPrecopyLosesNothing) {
     }
   });
   auto tracker = tracker_of(target);
-  uint64_t start = target.receive();
-  uint64_t end = start + kPages * kPageSize;
+  watch(target, kPages);
   Mirror mirror;
   for (int round = 0; round < 5; ++round) {
     target.step();
-    for (int pass = 0; pass < 4; ++pass) precopy(*tracker, target, mirror, start, end);
+    for (int pass = 0; pass < 4; ++pass) precopy(*tracker, target, mirror);
     target.step();
-    cut(*tracker, target, mirror, start, end);
-    mirror.expect_equal(target.pid(), start, end);
+    cut(*tracker, target, mirror);
+    expect_equal(mirror, target);
   }
 }
 
@@ -424,15 +442,14 @@ TEST_P(EveryTracker, DirectReadsDuringPrecopyLoseNothing) {
     }
   });
   auto tracker = tracker_of(target);
-  uint64_t start = target.receive();
-  uint64_t end = start + kPages * kPageSize;
+  watch(target, kPages);
   Mirror mirror;
   for (int round = 0; round < 60 && !HasFailure(); ++round) {
     target.step();
-    for (int pass = 0; pass < 4; ++pass) precopy(*tracker, target, mirror, start, end);
+    for (int pass = 0; pass < 4; ++pass) precopy(*tracker, target, mirror);
     target.step();
-    cut(*tracker, target, mirror, start, end);
-    mirror.expect_equal(target.pid(), start, end);
+    cut(*tracker, target, mirror);
+    expect_equal(mirror, target);
   }
 }
 
@@ -502,22 +519,21 @@ TEST_P(EveryTracker, RandomOperationsAreFollowedExactly) {
       }
     });
     auto tracker = tracker_of(target);
-    uint64_t start = target.receive();
-    uint64_t end = start + kPages * kPageSize;
+    watch(target, kPages);
     Mirror mirror;
     std::mt19937 random(seed + 100);
     for (int step = 0; step < 150 && !HasFailure(); ++step) {
       SCOPED_TRACE(testing::Message() << "seed " << seed << " step " << step);
       for (unsigned count = 1 + random() % 5; count > 0; --count) target.step();
       if (random() % 3 == 0) {
-        precopy(*tracker, target, mirror, start, end);
+        precopy(*tracker, target, mirror);
         continue;
       }
-      cut(*tracker, target, mirror, start, end);
-      if (random() % 3 == 0) mirror.expect_equal(target.pid(), start, end);
+      cut(*tracker, target, mirror);
+      if (random() % 3 == 0) expect_equal(mirror, target);
     }
-    cut(*tracker, target, mirror, start, end);
-    mirror.expect_equal(target.pid(), start, end);
+    cut(*tracker, target, mirror);
+    expect_equal(mirror, target);
   }
 }
 
