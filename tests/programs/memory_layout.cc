@@ -14,16 +14,33 @@ static std::string maps() {
   char part[4096];
   for (long got; (got = SYS(read(fd, part, sizeof part))) > 0;) text.append(part, size_t(got));
   close(fd);
-  std::string kept;  // without device and inode, which shared memory gets anew
+  // Without device and inode, which shared memory gets anew; neighbours that only differ in how
+  // often they were written are one.
+  std::string kept, last_kind;
+  unsigned long last_start = 0, last_end = 0, last_offset = 0;
+  auto flush = [&] {
+    char line[600];
+    snprintf(line, sizeof line, "%lx-%lx %s at %lx\n", last_start, last_end, last_kind.c_str(),
+             last_offset);
+    if (last_end) kept += line;
+  };
   for (size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
-    char range[64], protection[8], offset[32], name[400] = {};
-    sscanf(text.substr(at, end - at).c_str(), "%63s %7s %31s %*s %*s %399[^\n]", range, protection,
-           offset, name);
+    char protection[8], name[400] = {};
+    unsigned long start, stop, offset;
+    sscanf(text.substr(at, end - at).c_str(), "%lx-%lx %7s %lx %*s %*s %399[^\n]", &start, &stop,
+           protection, &offset, name);
     if (strstr(name, "perdure-batch")) continue;  // the engine's, while a group is attached
-    bool anonymous_shared = strncmp(name, "/dev/zero", 9) == 0;
-    kept += std::string(range) + " " + protection + " " + offset + " " +
-            (anonymous_shared ? "shared" : name) + "\n";
+    std::string kind =
+        std::string(protection) + " " + (strncmp(name, "/dev/zero", 9) == 0 ? "shared" : name);
+    bool continues = name[0] != '/' || offset == last_offset + (last_end - last_start);
+    if (start == last_end && kind == last_kind && continues) {
+      last_end = stop;
+      continue;
+    }
+    flush();
+    last_start = start, last_end = stop, last_kind = kind, last_offset = offset;
   }
+  flush();
   return kept;
 }
 

@@ -140,17 +140,13 @@ class Perdure:
         """Runs a verb to its end; returns the CompletedProcess with text output."""
         command = [self.binary, *map(str, arguments)]
         env = self.workspace.environment(**{**self.extra, **environment})
-        # Output goes to a file: a daemon that inherits a pipe would keep us waiting for its end.
-        with tempfile.TemporaryFile("w+", dir=self.workspace.folder) as out, \
-                tempfile.TemporaryFile("w+", dir=self.workspace.folder) as err:
-            try:
-                code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env,
-                                      timeout=timeout_s, check=False).returncode
-            except subprocess.TimeoutExpired:
-                code = -1000
-            out.seek(0)
-            err.seek(0)
-            result = subprocess.CompletedProcess(command, code, out.read(), err.read())
+        # A group in the background keeps none of these pipes, so that they end with the command.
+        try:
+            result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+                                    env=env, timeout=timeout_s, check=False)
+        except subprocess.TimeoutExpired as late:
+            result = subprocess.CompletedProcess(command, -1000, text_of(late.stdout), text_of(late.stderr))
+        code = result.returncode
         self.history.append(f"$ perdure {' '.join(map(str, arguments))}   -> {code}\n{result.stdout}{result.stderr}")
         if expect_success and code != 0:
             why = "did not end" if code == -1000 else f"ended with {code}"
@@ -205,8 +201,12 @@ class Perdure:
 
     def remove(self, name=None):
         """For clean-up: never fails."""
-        for verb in ("kill", "rm"):
+        for verb in ("kill",) if self.workspace.keep else ("kill", "rm"):
             self.call(verb, name or self.workspace.group, *self.store_option(), expect_success=False, timeout_s=10)
+
+
+def text_of(output):
+    return (output or b"").decode(errors="replace") if not isinstance(output, str) else output
 
 
 def run_test(title, body):
