@@ -29,23 +29,11 @@ Result<Peeked> peek_whole(int fd, PeekWalk* walk, uint64_t offset) {
   return Error(Code::kLimit, "a message in the queue is too large");
 }
 
-// A stream glues bytes together until a message with descriptors ends them. Where that message
-// begins is the least number of bytes after which a look brings descriptors.
+// A stream glues bytes together until a message with descriptors ends them. A look brings those
+// descriptors whatever its size, so it cannot tell where that message begins.
 Result<size_t> bytes_before_files(int fd, PeekWalk* walk, uint64_t offset, size_t size) {
-  size_t low = 1;
-  size_t high = size;
-  while (low < high) {
-    const size_t middle = (low + high) / 2;
-    PD_TRY(walk->move_to(offset));
-    const Peeked part = PD_TRY(kernel::peek_message(fd, middle));
-    if (!part) return Error(Code::kInternal, "a socket's queue changed while it was read");
-    if (part->files.empty()) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low - 1;
+  PD_TRY(walk->move_to(offset));
+  return kernel::start_of_last_message(fd, size);
 }
 
 Status append(FileContext& context, OpenFileEntry& entry, PeekedMessage message) {

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -237,6 +238,27 @@ Result<std::optional<PeekedMessage>> peek_message(int fd, size_t size_max) {
   message.data.resize(static_cast<size_t>(got));
   message.sender.assign(reinterpret_cast<const char*>(&sender), header.msg_namelen);
   return std::optional<PeekedMessage>(std::move(message));
+}
+
+// The kernel copies message by message, and counts one only when it was copied whole
+// (unix_stream_read_generic). A last byte that cannot be written fails the last message, so that
+// the count tells where it begins.
+Result<size_t> start_of_last_message(int fd, size_t size) {
+  PD_ASSERT(size > 0);
+  constexpr size_t kPage = 4096;
+  void* wall = ::mmap(nullptr, kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (wall == MAP_FAILED) return Error::system(errno, "map a page");
+  std::string data(size - 1, '\0');
+  iovec parts[2] = {{data.data(), size - 1}, {wall, 1}};
+  msghdr header = {};
+  header.msg_iov = parts;
+  header.msg_iovlen = 2;
+  const ssize_t got = retrying([&] { return ::recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT); });
+  const int error_number = errno;
+  ::munmap(wall, kPage);
+  if (got >= 0) return static_cast<size_t>(got);
+  if (error_number == EFAULT) return size_t{0};
+  return Error::system(error_number, "look into the queue of", numbered(fd));
 }
 
 Result<PeekWalk> PeekWalk::begin(int fd) {

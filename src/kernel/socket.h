@@ -64,6 +64,10 @@ struct PeekedMessage {
 // the queue stays as it is. Nothing if there is no more.
 Result<std::optional<PeekedMessage>> peek_message(int fd, size_t size_max);
 
+// Of a stream whose next `size` bytes, at the peek offset, end with a whole message: where that
+// message begins. The peek offset moves.
+Result<size_t> start_of_last_message(int fd, size_t size);
+
 // SO_PEEK_OFF of a Unix socket set for a walk over its queue, and put back as it was.
 class PeekWalk {
  public:

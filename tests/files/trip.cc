@@ -27,8 +27,14 @@ void stop_here() { ::raise(SIGSTOP); }
 
 [[noreturn]] void end_process(int status) { ::_exit(status); }
 
-void keep_only_report(int report) {
+void keep_only_report(int report, int terminal = -1) {
   ::dup2(report, kReport);
+  if (terminal >= 0) {
+    ::dup2(terminal, 3);
+    ::syscall(SYS_close_range, 4u, static_cast<unsigned>(kReport) - 1, 0u);
+    ::syscall(SYS_close_range, static_cast<unsigned>(kReport) + 1, ~0u, 0u);
+    return;
+  }
   ::syscall(SYS_close_range, 3u, static_cast<unsigned>(kReport) - 1, 0u);
   ::syscall(SYS_close_range, static_cast<unsigned>(kReport) + 1, ~0u, 0u);
 }
@@ -71,6 +77,7 @@ std::string take_descriptors(const object::Graph& graph, const restore::OpenedFi
       return std::strerror(errno);
   }
   ::syscall(SYS_close_range, static_cast<unsigned>(opened.first), ~0u, 0u);
+  ::dup2(2, kReport);
   return run_late(restore::final_file_calls(process, graph));
 }
 
@@ -133,10 +140,16 @@ Group::Group(Plan plan) : plan_(std::move(plan)), ids_(object::kFirstFreeObjectI
 
 Group::~Group() { lose(); }
 
-Status Group::capture(const capture::FileOptions& options) {
+Status Group::capture(const capture::FileOptions& options) { return capture_pids(pids_, options); }
+
+Status Group::capture_some(size_t count) {
+  return capture_pids({pids_.begin(), pids_.begin() + static_cast<ptrdiff_t>(count)}, {});
+}
+
+Status Group::capture_pids(const std::vector<pid_t>& pids, const capture::FileOptions& options) {
   std::vector<Fd> pidfds;
   std::vector<capture::Member> members;
-  for (const pid_t pid : pids_) {
+  for (const pid_t pid : pids) {
     pidfds.push_back(Fd::adopt(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))));
     members.push_back({pid, pid, pidfds.back().get(), "subject"});
   }
@@ -146,9 +159,9 @@ Status Group::capture(const capture::FileOptions& options) {
   graph_.open_files = std::move(found.files);
   graph_.pipes = std::move(found.pipes);
   graph_.ptys = std::move(found.ptys);
-  for (size_t i = 0; i < pids_.size(); ++i) {
+  for (size_t i = 0; i < pids.size(); ++i) {
     object::Process& process = graph_.processes[ObjectId(1000 + i)];
-    process.set_pid(pids_[i]);
+    process.set_pid(pids[i]);
     for (object::FdEntry& entry : found.processes[i].fds) *process.add_fds() = std::move(entry);
     for (object::FileLock& lock : found.processes[i].locks) *process.add_locks() = std::move(lock);
   }
@@ -180,7 +193,7 @@ void Group::lose() {
   pids_.clear();
 }
 
-std::string Group::restore(restore::FileBuildOptions options) {
+std::string Group::restore(restore::FileBuildOptions options, int terminal) {
   lose();
   options.fill_memory = [this](ObjectId id, int fd) -> Status {
     const std::string& content = contents_.at(id);
@@ -192,7 +205,7 @@ std::string Group::restore(restore::FileBuildOptions options) {
   EXPECT_EQ(::pipe(report), 0);
   const pid_t builder_pid = ::fork();
   if (builder_pid == 0) {
-    keep_only_report(report[1]);
+    keep_only_report(report[1], terminal);
     const auto fail = [](const std::string& text) {
       (void)!::write(kReport, text.data(), text.size());
       end_process(1);

@@ -37,12 +37,17 @@ class Group {
 
   // Captures; the processes stay stopped.
   Status capture(const capture::FileOptions& options = {});
+  // Captures the first processes only: the others are outside.
+  Status capture_some(size_t count);
   // Lets the processes check, and waits for their end.
   void go_on();
   // Kills them.
   void lose();
   // Opens everything in new processes, which check. Empty if all is well, else what went wrong.
-  std::string restore(restore::FileBuildOptions options = {});
+  // terminal: kept open for the builder, which finds it at number 3.
+  std::string restore(restore::FileBuildOptions options = {}, int terminal = -1);
+  // Another check for the restored processes.
+  void set_check(std::function<void(int)> check) { plan_.check = std::move(check); }
 
   object::Graph& graph() { return graph_; }
   pid_t pid(size_t index = 0) const { return pids_[index]; }
@@ -50,6 +55,7 @@ class Group {
   const object::OpenFile& file(int fd) const;
 
  private:
+  Status capture_pids(const std::vector<pid_t>& pids, const capture::FileOptions& options);
   Plan plan_;
   std::vector<pid_t> pids_;
   object::IdTable ids_;
