@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "cli/context.h"
 #include "cli/foreground.h"
+#include "cli/group_state.h"
 #include "cli/output.h"
 #include "daemon/client.h"
 #include "daemon/group_name.h"
@@ -13,6 +15,20 @@
 
 namespace perdure::cli {
 namespace {
+
+// A process is saved by one engine only.
+Status refuse_member(const Context& context, pid_t pid) {
+  for (const daemon::GroupPlace& place : PD_TRY(context.places.groups(""))) {
+    GroupState state = look_for_processes_of(place);
+    if (std::find(state.processes.begin(), state.processes.end(), pid) == state.processes.end())
+      continue;
+    return Error(Code::kExists,
+                 fmt::format("process {} belongs to group {} already", pid, place.name))
+        .with_remedy(fmt::format(
+            "`perdure checkpoint {0}` saves it; `perdure detach {0}` lets it go", place.name));
+  }
+  return Ok{};
+}
 
 Result<int> attach_process(const Context& context) {
   const Arguments& arguments = context.arguments;
@@ -26,6 +42,7 @@ Result<int> attach_process(const Context& context) {
     return Error(Code::kGone, "there is no process " + text)
         .with_remedy("`ps` lists processes, `perdure ps` groups");
   }
+  PD_TRY(refuse_member(context, pid));
   std::string name = arguments.name;
   if (name.empty()) {
     name = daemon::name_for_command(stat->comm, [&](const std::string& tried) {

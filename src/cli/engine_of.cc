@@ -30,7 +30,11 @@ Status kill_group(const Context& context, const daemon::GroupPlace& place) {
                   [](const control::Started&) { return Status(Ok{}); }));
     client = PD_TRY(daemon::Client::connect(place));
   }
-  PD_TRY(client->kill());
+  auto ended = client->kill();
+  // It may have ended by itself in that moment.
+  if (!ended.ok() && !daemon::Client::connect(place).ok() && !daemon::find_living(place.directory))
+    return Ok{};
+  PD_TRY(std::move(ended));
   return Ok{};
 }
 

@@ -70,11 +70,16 @@ std::string GroupState::text() const {
   return end ? "ended" : "lost";
 }
 
-GroupState look_at_group(const daemon::GroupPlace& place) {
+GroupState look_for_processes_of(const daemon::GroupPlace& place) {
   GroupState state;
   state.name = place.name;
   state.store = place.store;
   if (!ask_engine(place, state)) look_for_processes(place, state);
+  return state;
+}
+
+GroupState look_at_group(const daemon::GroupPlace& place) {
+  GroupState state = look_for_processes_of(place);
   state.end = daemon::read_end_note(place.directory);
   look_at_store(place, state);
   return state;

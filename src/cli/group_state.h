@@ -39,5 +39,7 @@ struct GroupState {
 };
 
 GroupState look_at_group(const daemon::GroupPlace& place);
+// Without the store: running, engine and processes only.
+GroupState look_for_processes_of(const daemon::GroupPlace& place);
 
 }  // namespace perdure::cli

@@ -52,9 +52,29 @@ void append_row(std::string& out, const std::vector<std::string>& cells,
 
 Status print(std::string_view text) { return write_to(STDOUT_FILENO, text); }
 
+// What helps against errors of a kind, where who met one had nothing better to say.
+static std::string usual_remedy(Code code) {
+  switch (code) {
+    case Code::kPermission:
+      return "run as root; `perdure check` tells which privileges are missing";
+    case Code::kUnavailable:
+      return "`perdure check` tells what this kernel lacks";
+    case Code::kCorrupt:
+      return "`perdure scrub` tells which epochs are whole; restore one of those with --epoch";
+    case Code::kNewer:
+      return "use a perdure of at least the version that wrote it";
+    case Code::kFull:
+      return "make room on the store's file system, or drop epochs with `perdure checkpoint --keep "
+             "N`";
+    default:
+      return "";
+  }
+}
+
 std::string error_text(const Error& error) {
   std::string text = "perdure: " + one_line(error.message()) + "\n";
-  if (!error.remedy().empty()) text += "  remedy: " + one_line(error.remedy()) + "\n";
+  std::string remedy = error.remedy().empty() ? usual_remedy(error.code()) : error.remedy();
+  if (!remedy.empty()) text += "  remedy: " + one_line(remedy) + "\n";
   return text;
 }
 

@@ -1,15 +1,17 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
+
 #include "cli/context.h"
 #include "cli/epoch_view.h"
 #include "cli/foreground.h"
+#include "cli/group_state.h"
 #include "cli/json.h"
 #include "cli/output.h"
-#include "daemon/client.h"
 #include "daemon/group_name.h"
 #include "daemon/group_tasks.h"
-#include "daemon/living.h"
 #include "kernel/terminal_mode.h"
 
 namespace perdure::cli {
@@ -28,9 +30,17 @@ Status say(const Context& context, const std::string& name, const control::Start
   return print(json.take());
 }
 
+// What has just been killed takes a moment to die, the more memory the longer.
 Status refuse_living(const daemon::GroupPlace& place) {
-  bool has_engine = daemon::Client::connect(place).ok();
-  if (!has_engine && !daemon::find_living(place.directory)) return Ok{};
+  constexpr std::chrono::milliseconds kDyingTime{2000}, kLookAgain{2};
+  auto until = std::chrono::steady_clock::now() + kDyingTime;
+  for (;;) {
+    GroupState::Running running = look_for_processes_of(place).running;
+    if (running == GroupState::Running::kNo) return Ok{};
+    bool may_be_dying = running == GroupState::Running::kNoEngine;
+    if (!may_be_dying || std::chrono::steady_clock::now() > until) break;
+    std::this_thread::sleep_for(kLookAgain);
+  }
   return Error(Code::kBusy, "group " + place.name + " is running")
       .with_remedy("`perdure kill " + place.name +
                    "` ends it first, or restore a copy with --name NEW");

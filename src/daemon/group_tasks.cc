@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+#include <thread>
+
 #include "daemon/copy_epoch.h"
 #include "daemon/engine_group.h"
 #include "kernel/daemonize.h"
@@ -53,9 +56,17 @@ Status StoreTask::lock_new() {
       place_, fmt::format("there is a group with {} epoch{}", epochs, epochs == 1 ? "" : "s"));
 }
 
+// An engine that was killed holds the lock until it is gone, a matter of milliseconds; a living one
+// listens.
 Status StoreTask::lock_existing() {
-  Status opened = open(store::Create::kNever);
-  if (opened.ok() || opened.error().code() != Code::kBusy) return opened;
+  constexpr std::chrono::milliseconds kDyingTime{2000}, kLookAgain{2};
+  auto until = std::chrono::steady_clock::now() + kDyingTime;
+  for (;;) {
+    Status opened = open(store::Create::kNever);
+    if (opened.ok() || opened.error().code() != Code::kBusy) return opened;
+    if (Client::connect(place_).ok() || std::chrono::steady_clock::now() > until) break;
+    std::this_thread::sleep_for(kLookAgain);
+  }
   return Error(Code::kBusy, "group " + place_.name + " is running: its engine holds the store")
       .with_remedy("`perdure ps` shows it; `perdure kill " + place_.name + "` ends it");
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "capture/freeze.h"
+#include "daemon/end_note.h"
 #include "engine/state.h"
 #include "kernel/proc/stat.h"
 
@@ -33,6 +34,8 @@ capture::Scope living_scope(const object::Instance& instance) {
 }  // namespace
 
 std::optional<LivingGroup> find_living(const std::string& directory) {
+  // The processes of a detached group run on, but are no group any more.
+  if (read_end_note(directory)) return std::nullopt;
   auto instance = engine::load_instance(directory);
   auto boot = engine::read_boot_id();
   if (!instance.ok() || !boot.ok() || instance->boot_id() != *boot) return std::nullopt;

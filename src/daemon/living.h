@@ -14,7 +14,8 @@ struct LivingGroup {
   std::vector<pid_t> processes;  // alive now
 };
 
-// None if the instance that the folder tells of is gone: other boot, or its init or roots ended.
+// None if the instance that the folder tells of is gone (other boot, its init or roots ended) or
+// was let go.
 std::optional<LivingGroup> find_living(const std::string& directory);
 
 }  // namespace perdure::daemon
