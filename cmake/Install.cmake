@@ -5,7 +5,10 @@ install(TARGETS perdure_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES docs/man/perdure.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES completion/perdure.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME perdure)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-configure_file(packaging/perdure@.service.in ${CMAKE_BINARY_DIR}/perdure@.service @ONLY)
+# The prefix is known for sure only when it is installed.
+install(CODE "
+  set(PERDURE_BINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
+  configure_file(\"${PROJECT_SOURCE_DIR}/packaging/perdure@.service.in\" \"${CMAKE_BINARY_DIR}/perdure@.service\" @ONLY)")
 install(FILES ${CMAKE_BINARY_DIR}/perdure@.service DESTINATION lib/systemd/system)
 
 set(CPACK_GENERATOR DEB)
