@@ -70,9 +70,14 @@ void add_owner(int fd, const object::OpenFile& record, std::vector<LateCall>* ca
     calls->push_back(call_with_data(SYS_fcntl, {fd, F_SETOWN_EX, 0}, data_of(owner),
                                     "set the signal owner of " + describe(record)));
   }
-  if (record.owner_signal() == 0) return;
-  calls->push_back(simple_call(SYS_fcntl, {fd, F_SETSIG, record.owner_signal()},
-                               "set the signal of " + describe(record)));
+  if (record.owner_signal() != 0) {
+    calls->push_back(simple_call(SYS_fcntl, {fd, F_SETSIG, record.owner_signal()},
+                                 "set the signal of " + describe(record)));
+  }
+  // Last, and by this number: signals carry the number by which O_ASYNC was set (fcntl(2), si_fd).
+  if ((record.flags() & O_ASYNC) == 0) return;
+  calls->push_back(simple_call(SYS_fcntl, {fd, F_SETFL, static_cast<int>(record.flags())},
+                               "set the flags of " + describe(record)));
 }
 
 void add_lock(const object::FileLock& lock, const object::Graph& graph,
@@ -123,7 +128,8 @@ std::vector<LateCall> final_file_calls(const object::Process& process, const obj
   for (const object::FdEntry& entry : process.fds()) {
     const auto record = graph.open_files.find(ObjectId(entry.file()));
     if (record == graph.open_files.end()) continue;
-    const bool owned = record->second.owner_pid() != 0 || record->second.owner_signal() != 0;
+    const bool owned = record->second.owner_pid() != 0 || record->second.owner_signal() != 0 ||
+                       (record->second.flags() & O_ASYNC) != 0;
     if (owned && !record->second.has_standard_stream() &&
         is_first_user(process, graph, entry.file())) {
       add_owner(entry.fd(), record->second, &calls);

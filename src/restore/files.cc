@@ -119,9 +119,10 @@ Result<int> FileMaker::place(Fd file) {
 Status FileMaker::keep(ObjectId id, Fd file) {
   const OpenFile& record = graph_.open_files.at(id);
   const bool shared = record.has_standard_stream() || record.has_path_only();
+  // O_ASYNC is set by the process: see file_late.h.
+  const int flags = static_cast<int>(record.flags()) & ~O_ASYNC;
   if (!shared) {
-    PD_TRY_WITHIN("restore " + describe(record),
-                  kernel::set_status_flags(file.get(), static_cast<int>(record.flags())));
+    PD_TRY_WITHIN("restore " + describe(record), kernel::set_status_flags(file.get(), flags));
   }
   opened_.files[id] = PD_TRY(place(std::move(file)));
   return {};
