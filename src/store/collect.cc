@@ -219,9 +219,13 @@ Result<CollectReport> Store::drop(const std::vector<Epoch>& epochs) {
 Result<CollectReport> Store::retain(const Retention& policy) {
   if (!impl_->core) return Error(Code::kInvalid, "this store was opened for reading");
   PD_TRY(impl_->core->begin_maintenance());
-  const std::vector<EpochInfo> infos = epochs();
-  return Collector(*impl_->device, *impl_->core)
-      .run(epochs_to_drop(infos, policy), Collector::When::kIfWorthIt);
+  std::vector<EpochTime> times;  // notes are not copied: this may run after every epoch
+  times.reserve(impl_->core->catalog().epochs.size());
+  for (const EpochRecord& record : impl_->core->catalog().epochs) {
+    times.push_back({record.info.epoch, record.info.durable_realtime_ns});
+  }
+  const std::vector<Epoch> drop = epochs_to_drop(std::span<const EpochTime>(times), policy);
+  return Collector(*impl_->device, *impl_->core).run(drop, Collector::When::kIfWorthIt);
 }
 
 Result<SpaceReport> Store::space() const {

@@ -13,6 +13,8 @@ namespace perdure::store {
 namespace {
 
 constexpr size_t kNameDigits = 8;
+// Page tables kept: 2 MiB of checksums, for 1 GiB of pages.
+constexpr size_t kTablesMax = 1024;
 constexpr char kNamePrefix[] = "segment-";
 
 bool sizes_plausible(const FrameHeader& header) {
@@ -189,13 +191,37 @@ Result<Frame> SegmentSet::read_metadata(FramePlace place) const {
   return frame;
 }
 
-Result<PageTable> SegmentSet::read_page_table(FramePlace place) const {
-  const Frame frame = PD_TRY(read_frame(place, FrameKind::kPages));
-  return decode_page_table(frame.header, frame.payload, PD_TRY(open(place.segment))->name());
+Result<std::shared_ptr<const PageTable>> SegmentSet::read_page_table(FramePlace place) const {
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto known = tables_.find(place);
+    if (known != tables_.end()) return known->second;
+  }
+  const std::shared_ptr<File> file = PD_TRY(open(place.segment));
+  std::array<uint8_t, kBlockSize> block;
+  const uint64_t offset = uint64_t{place.block} * kBlockSize;
+  const size_t got = PD_TRY(file->read_at(offset, block));
+  const Bytes bytes = Bytes(block).first(got);
+  const FrameHeader header = PD_TRY(decode_frame_header(bytes, place, store_id_, file->name()));
+  if (header.kind != static_cast<uint16_t>(FrameKind::kPages) ||
+      sizeof(FrameHeader) + header.stored_bytes > got) {
+    return corrupt(file->name(), offset, "no frame of pages");
+  }
+  const Bytes stored = bytes.subspan(sizeof(FrameHeader), header.stored_bytes);
+  if (checksum(stored) != header.payload_checksum) {
+    return corrupt(file->name(), offset, "a page table fails its checksum");
+  }
+  auto table =
+      std::make_shared<const PageTable>(PD_TRY(decode_page_table(header, stored, file->name())));
+  const std::scoped_lock lock(mutex_);
+  if (tables_.size() >= kTablesMax) tables_.clear();
+  tables_.emplace(place, table);
+  return table;
 }
 
 void SegmentSet::keep_only(const std::vector<uint32_t>& segments) {
   const std::scoped_lock lock(mutex_);
+  tables_.clear();
   std::erase_if(files_, [&](const auto& entry) {
     return std::find(segments.begin(), segments.end(), entry.first) == segments.end();
   });

@@ -59,7 +59,8 @@ class SegmentSet {
   Result<Frame> read_frame(FramePlace place, FrameKind kind) const;
   // A metadata or a commit frame.
   Result<Frame> read_metadata(FramePlace place) const;
-  Result<PageTable> read_page_table(FramePlace place) const;
+  // Remembered, because scattered pages of one frame are read one by one.
+  Result<std::shared_ptr<const PageTable>> read_page_table(FramePlace place) const;
   // Forgets files that are not among these, so that their space is given back.
   void keep_only(const std::vector<uint32_t>& segments);
 
@@ -71,7 +72,8 @@ class SegmentSet {
   std::shared_ptr<Device> device_;
   uint64_t store_id_;
   mutable std::mutex mutex_;
-  mutable std::map<uint32_t, std::shared_ptr<File>> files_;  // under mutex_
+  mutable std::map<uint32_t, std::shared_ptr<File>> files_;                // under mutex_
+  mutable std::map<FramePlace, std::shared_ptr<const PageTable>> tables_;  // under mutex_
 };
 
 }  // namespace perdure::store

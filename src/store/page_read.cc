@@ -12,11 +12,12 @@ namespace {
 FramePlace frame_of(const Location& location) { return {location.segment, location.block}; }
 
 // The table of the frame, if the extent lies within it.
-Result<PageTable> table_of(const SegmentSet& segments, const PageExtent& extent) {
+Result<std::shared_ptr<const PageTable>> table_of(const SegmentSet& segments,
+                                                  const PageExtent& extent) {
   PD_ASSERT(!extent.location.absent());
-  PageTable table = PD_TRY(segments.read_page_table(frame_of(extent.location)));
-  const bool compressed = (table.header.flags & kFrameCompressed) != 0;
-  if (uint64_t{extent.location.slot} + extent.count > table.checksums.size() ||
+  const auto table = PD_TRY(segments.read_page_table(frame_of(extent.location)));
+  const bool compressed = (table->header.flags & kFrameCompressed) != 0;
+  if (uint64_t{extent.location.slot} + extent.count > table->checksums.size() ||
       compressed != extent.location.compressed()) {
     return corrupt(PD_TRY(segments.open(extent.location.segment))->name(),
                    uint64_t{extent.location.block} * kBlockSize,
@@ -81,20 +82,20 @@ Status read_units(const File& file, const PageTable& table, const PageExtent& ex
 
 Status read_extent(const SegmentSet& segments, const PageExtent& extent, MutableBytes out) {
   PD_ASSERT(out.size() == extent.count * kPageSize);
-  const PageTable table = PD_TRY(table_of(segments, extent));
+  const auto table = PD_TRY(table_of(segments, extent));
   const std::shared_ptr<File> file = PD_TRY(segments.open(extent.location.segment));
   if (extent.location.compressed()) {
-    PD_TRY(read_units(*file, table, extent, out));
+    PD_TRY(read_units(*file, *table, extent, out));
   } else {
     PD_TRY(read_exactly(*file, extent.location.byte_offset(), out));
   }
-  return check_pages(*file, table, extent, out);
+  return check_pages(*file, *table, extent, out);
 }
 
 Status check_extent_bytes(const SegmentSet& segments, const PageExtent& extent, Bytes pages) {
   PD_ASSERT(pages.size() == extent.count * kPageSize);
-  const PageTable table = PD_TRY(table_of(segments, extent));
-  return check_pages(*PD_TRY(segments.open(extent.location.segment)), table, extent, pages);
+  const auto table = PD_TRY(table_of(segments, extent));
+  return check_pages(*PD_TRY(segments.open(extent.location.segment)), *table, extent, pages);
 }
 
 }  // namespace perdure::store

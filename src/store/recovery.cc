@@ -257,11 +257,11 @@ void check_end(const Anchor& anchor, bool tail_is_zero, Recovered& found) {
 }
 
 Status verify_page_frame(const SegmentSet& segments, FramePlace place) {
-  const PageTable table = PD_TRY(segments.read_page_table(place));
-  const bool compressed = (table.header.flags & kFrameCompressed) != 0;
+  const auto table = PD_TRY(segments.read_page_table(place));
+  const bool compressed = (table->header.flags & kFrameCompressed) != 0;
   const PageExtent all{
       0,
-      table.header.pages,
+      table->header.pages,
       {place.segment, place.block, 0, compressed ? kExtentCompressed : uint16_t{0}}};
   std::vector<uint8_t> pages(all.count * kPageSize);
   return read_extent(segments, all, pages);

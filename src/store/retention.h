@@ -20,7 +20,12 @@ struct Retention {
   std::vector<Rule> rules;
 };
 
+struct EpochTime {
+  Epoch epoch;
+  uint64_t durable_ns = 0;
+};
 // The epochs to drop. epochs: ascending.
+std::vector<Epoch> epochs_to_drop(std::span<const EpochTime> epochs, const Retention& policy);
 std::vector<Epoch> epochs_to_drop(std::span<const EpochInfo> epochs, const Retention& policy);
 
 }  // namespace perdure::store

@@ -20,7 +20,7 @@ std::vector<EpochInfo> epochs_at(const std::vector<uint64_t>& times) {
 }
 
 TEST(Retention, TheNewestEpochIsAlwaysKept) {
-  EXPECT_THAT(epochs_to_drop({}, {0, {}}), ::testing::IsEmpty());
+  EXPECT_THAT(epochs_to_drop(epochs_at({}), {0, {}}), ::testing::IsEmpty());
   EXPECT_THAT(epochs_to_drop(epochs_at({1, 2, 3}), {0, {}}),
               ::testing::ElementsAre(Epoch(1), Epoch(2)));
 }

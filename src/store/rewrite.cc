@@ -112,9 +112,9 @@ class Mover {
     auto at = frames_.find(place.frame);
     if (at == frames_.end()) {
       Frame frame = PD_TRY(segments_.read_metadata(place.frame));
+      PD_TRY_WITHIN(place_name(place.frame), decode_metadata(frame.payload));
       const auto head = load_le<MetadataHead>(frame.payload.data());
-      frame.payload.resize(
-          std::min<size_t>(frame.payload.size(), kMetadataHeadBytes + head.records_bytes));
+      frame.payload.resize(kMetadataHeadBytes + head.records_bytes);
       bytes_ += frame.payload.size();
       const auto payload = encode_metadata(std::move(frame.payload), {}, {});
       at = frames_.emplace(place.frame, PD_TRY(log_.append(FrameKind::kMetadata, Epoch(), payload)))
