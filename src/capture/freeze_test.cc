@@ -18,6 +18,7 @@ namespace {
 struct Target {
   explicit Target(void (*body)()) : pid(fork()) {
     if (pid == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);  // nothing outlives a test that is killed
       setpgid(0, 0);
       body();
       _exit(0);

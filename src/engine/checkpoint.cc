@@ -39,6 +39,12 @@ constexpr uint64_t kSurveyBytesMin = 16u << 20;
 constexpr int kPrecopyPassesMax = 4;
 constexpr uint64_t kPrecopyEnoughPages = 512;
 
+int64_t boottime_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
 class Checkpoint {
  public:
   Checkpoint(GroupState* state, const CheckpointOptions& options)
@@ -156,6 +162,7 @@ class Checkpoint {
   Status capture_all(Frozen* frozen) {
     captured_realtime_ns_ = state_.clock.realtime_ns();
     captured_monotonic_ns_ = state_.clock.monotonic_ns();
+    captured_boottime_ns_ = boottime_ns();
     PD_TRY(collect_all(frozen));
     PD_TRY(fault_point("collected"));
     for (size_t i = 0; i < collected_.size(); ++i) {
@@ -360,12 +367,9 @@ class Checkpoint {
         (words[0] == "monotonic" ? monotonic : boottime) = ns;
       }
     }
-    timespec boot{};
-    clock_gettime(CLOCK_BOOTTIME, &boot);
-    const int64_t boot_ns = boot.tv_sec * 1'000'000'000 + boot.tv_nsec;
     group->set_captured_monotonic_ns(
         static_cast<uint64_t>(static_cast<int64_t>(captured_monotonic_ns_) + monotonic));
-    group->set_captured_boottime_ns(static_cast<uint64_t>(boot_ns + boottime));
+    group->set_captured_boottime_ns(static_cast<uint64_t>(captured_boottime_ns_ + boottime));
   }
 
   void fill_terminal(object::Group* group) {
@@ -445,6 +449,7 @@ class Checkpoint {
   std::map<ObjectId, StoredRecord> now_;
   uint64_t captured_realtime_ns_ = 0;
   uint64_t captured_monotonic_ns_ = 0;
+  int64_t captured_boottime_ns_ = 0;
 };
 
 }  // namespace

@@ -247,6 +247,9 @@ class Restorer {
 
   Status seal_memory(restore::Site* site) {
     Skeleton* first = living().front();
+    PD_TRY(restore::run_calls(*site, &first->leader, first->name(), [this](restore::RemoteCalls* calls) {
+      restore::add_destroyed_marks(graph_, calls);
+    }));
     for (restore::LateCalls late(restore::seal_calls(graph_, site->opened)); !late.done();) {
       kernel::Batch batch = site->area.batch();
       late.fill(&batch);

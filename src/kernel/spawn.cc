@@ -17,7 +17,9 @@ Result<Spawned> spawn(const SpawnOptions& options, const std::function<int()>& b
   clone_args args{};
   args.flags = options.flags | CLONE_PIDFD;
   args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
-  args.exit_signal = static_cast<uint64_t>(options.exit_signal);
+  // With CLONE_PARENT the child's exit signal is that of the caller (clone(2)).
+  const bool sibling = (options.flags & CLONE_PARENT) != 0;
+  args.exit_signal = sibling ? 0 : static_cast<uint64_t>(options.exit_signal);
   if (wanted != 0) {
     args.set_tid = reinterpret_cast<uint64_t>(&wanted);
     args.set_tid_size = 1;

@@ -2,8 +2,10 @@
 
 #include <sys/ipc.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "base/limits.h"
 #include "kernel/proc/read.h"
@@ -16,6 +18,7 @@ Status fill(const object::SysvSegment& segment, const store::EpochReader& reader
   if (address == reinterpret_cast<void*>(-1)) {
     return Error::system(errno, "attach SysV segment", std::to_string(segment.id()));
   }
+  std::memset(address, 0, segment.size());
   Status filled;
   const uint64_t pages = (segment.size() + kPageSize - 1) >> kPageShift;
   for (const store::PageExtent& extent :
@@ -28,8 +31,16 @@ Status fill(const object::SysvSegment& segment, const store::EpochReader& reader
   return filled;
 }
 
+// In the host's IPC namespace the segment outlives the group: the very same one is filled anew.
+bool is_still_there(const object::SysvSegment& segment) {
+  shmid_ds state{};
+  return shmctl(segment.id(), IPC_STAT, &state) == 0 && state.shm_segsz == segment.size() &&
+         state.shm_perm.__key == static_cast<key_t>(segment.key());
+}
+
 Status make_segment(const object::SysvSegment& segment, const store::EpochReader& reader) {
   const std::string name = std::to_string(segment.id());
+  if (is_still_there(segment)) return fill(segment, reader);
   PD_TRY(kernel::proc::write_text("/proc/sys/kernel/shm_next_id", name));
   const int id = shmget(static_cast<key_t>(segment.key()), segment.size(),
                         IPC_CREAT | IPC_EXCL | static_cast<int>(segment.mode()));
@@ -56,13 +67,12 @@ Status make_sysv_segments(const object::Graph& graph, const store::EpochReader& 
   return {};
 }
 
-Status mark_destroyed_segments(const object::Graph& graph) {
+void add_destroyed_marks(const object::Graph& graph, RemoteCalls* calls) {
   for (const object::SysvSegment& segment : graph.group.sysv_segments()) {
-    if (segment.destroyed() && shmctl(segment.id(), IPC_RMID, nullptr) != 0) {
-      return Error::system(errno, "mark SysV segment", std::to_string(segment.id()));
+    if (segment.destroyed()) {
+      calls->add("mark a SysV segment destroyed", SYS_shmctl, {segment.id(), IPC_RMID, 0});
     }
   }
-  return {};
 }
 
 }  // namespace perdure::restore

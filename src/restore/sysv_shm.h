@@ -4,6 +4,7 @@
 
 #include "base/result.h"
 #include "object/graph.h"
+#include "restore/remote_calls.h"
 #include "store/epoch_reader.h"
 
 namespace perdure::restore {
@@ -11,8 +12,7 @@ namespace perdure::restore {
 // In the builder, inside the IPC namespace. kExists if a key or id is taken.
 Status make_sysv_segments(const object::Graph& graph, const store::EpochReader& reader);
 
-// In the builder, once every process that maps them is there: those that were marked to be
-// destroyed are marked again.
-Status mark_destroyed_segments(const object::Graph& graph);
+// In any one process of the group, once all that map them do: those that were marked to be destroyed are marked again.
+void add_destroyed_marks(const object::Graph& graph, RemoteCalls* calls);
 
 }  // namespace perdure::restore

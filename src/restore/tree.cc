@@ -23,7 +23,6 @@ constexpr uint64_t kVdsoBytesMax = 4 * 4096;
 constexpr int kAnySignal = SIGCHLD;
 
 int skeleton_main() {
-  kernel::unregister_rseq();  // its memory is about to go
   for (;;) pause();
 }
 
@@ -144,6 +143,14 @@ Status reap(Skeleton* parent, pid_t inner_pid, Site* site) {
   });
 }
 
+// The process group that a skeleton is in now, as it sees it.
+Result<int32_t> group_of(Skeleton& skeleton, const Site& site) {
+  kernel::Batch batch = site.area.batch();
+  const size_t call = batch.call(SYS_getpgid, {0});
+  PD_TRY(site.area.run(&skeleton.leader, &batch));
+  return static_cast<int32_t>(batch.result(call));
+}
+
 // A process group whose leader is dead: a child of a member plays it while the member joins.
 Status join_dead_group(Skeleton* member, Site* site) {
   const int32_t group = member->process().process_group();
@@ -181,6 +188,9 @@ Status join_dead_group(Skeleton* member, Site* site) {
 }  // namespace
 
 Result<pid_t> clone_root(const Node& node, ParentOf parent) {
+  // A skeleton inherits the builder's restartable sequence, whose memory is about to go. It may be stopped before it has
+  // run at all, so the builder does without from here on.
+  kernel::unregister_rseq();
   kernel::SpawnOptions options;
   if (parent == ParentOf::kTheEngine) options.flags = CLONE_PARENT;
   options.pid = node.pid;
@@ -207,31 +217,30 @@ Status end_transients(const Plan& plan, Site* site, std::vector<Skeleton>* skele
 }
 
 Status set_process_groups(Site* site, std::vector<Skeleton>* skeletons) {
-  std::set<int32_t> led;
+  std::set<int32_t> existing;
   for (Skeleton& skeleton : *skeletons) {
-    if (skeleton.node->transient() ||
-        skeleton.process().process_group() != skeleton.process().pid())
-      continue;
-    led.insert(skeleton.process().pid());
-    if (skeleton.node->founds_session) continue;  // leads its own already
-    PD_TRY(run_calls(*site, &skeleton.leader, skeleton.name(), [](RemoteCalls* calls) {
-      calls->add("lead its process group", SYS_setpgid, {0, 0});
-    }));
+    if (skeleton.node->transient()) continue;
+    const bool leads = skeleton.process().process_group() == skeleton.process().pid();
+    if (leads && !skeleton.node->founds_session) {
+      PD_TRY(run_calls(*site, &skeleton.leader, skeleton.name(), [](RemoteCalls* calls) {
+        calls->add("lead its process group", SYS_setpgid, {0, 0});
+      }));
+    }
+    existing.insert(PD_TRY(group_of(skeleton, *site)));
   }
   for (Skeleton& skeleton : *skeletons) {
     if (skeleton.node->transient() || skeleton.node->founds_session) continue;
     const int32_t group = skeleton.process().process_group();
-    if (group == skeleton.process().pid() || group <= 1) continue;
-    if (!led.contains(group)) {
-      if (!site->graph.group.own_namespaces())
-        continue;  // a group outside: stays with whoever restores
+    // A group outside, of an adopted tree, stays that of whoever restores.
+    if (group <= 1 || PD_TRY(group_of(skeleton, *site)) == group) continue;
+    if (existing.contains(group)) {
+      PD_TRY(run_calls(*site, &skeleton.leader, skeleton.name(), [&](RemoteCalls* calls) {
+        calls->add("join its process group", SYS_setpgid, {0, group});
+      }));
+    } else if (site->graph.group.own_namespaces()) {
       PD_TRY(join_dead_group(&skeleton, site));
-      led.insert(group);
-      continue;
+      existing.insert(group);
     }
-    PD_TRY(run_calls(*site, &skeleton.leader, skeleton.name(), [&](RemoteCalls* calls) {
-      calls->add("join its process group", SYS_setpgid, {0, group});
-    }));
   }
   return {};
 }
