@@ -125,7 +125,10 @@ int run_engine(const Places& places, const LaunchOptions& options, EngineTask& t
                        begun->started.started().root_pid()));
   Status given_up = give_up_caller(options);
   if (!given_up.ok()) log.warn(given_up.error().message());
-  return serve(options, task, std::move(*begun), std::move(starter), log);
+  int status = serve(options, task, std::move(*begun), std::move(starter), log);
+  // A group that left no epoch left no folder either.
+  if (!kernel::is_folder(options.place.directory)) places.forget(options.place);
+  return status;
 }
 
 Result<Launched> launch_engine(const Places& places, const LaunchOptions& options,

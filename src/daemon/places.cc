@@ -101,21 +101,22 @@ Result<std::vector<GroupPlace>> Places::groups(const std::string& store) const {
       found.push_back(place(name, folder));
     }
   }
-  if (store.empty()) add_noted(found);
+  if (store.empty()) add_noted("", found);
   return found;
 }
 
 // Notes are left behind by stores that were removed by hand: those whose group is gone are passed
 // over.
-void Places::add_noted(std::vector<GroupPlace>& found) const {
-  auto names = kernel::list_folder(runtime_);
-  if (!names.ok()) return;
-  for (const std::string& file : *names) {
+void Places::add_noted(const std::string& wanted, std::vector<GroupPlace>& found) const {
+  auto files = kernel::list_folder(runtime_);
+  if (!files.ok()) return;
+  for (const std::string& file : *files) {
     size_t at = file.find('@');
     if (at == std::string::npos || !file.ends_with(kNoteSuffix)) continue;
     std::string name = file.substr(0, at);
+    if (!check_group_name(name).ok() || (!wanted.empty() && name != wanted)) continue;
     auto store = kernel::read_note(runtime_ + "/" + file);
-    if (!store.ok() || !check_group_name(name).ok() || !store->starts_with("/")) continue;
+    if (!store.ok() || !store->starts_with("/")) continue;
     GroupPlace noted = place(name, *store);
     if (noted.note_path != runtime_ + "/" + file || !kernel::is_folder(noted.directory)) continue;
     bool known = std::any_of(found.begin(), found.end(),
@@ -125,10 +126,14 @@ void Places::add_noted(std::vector<GroupPlace>& found) const {
 }
 
 Result<GroupPlace> Places::find_group(const std::string& name, const std::string& store) const {
-  if (!name.empty()) PD_TRY(check_group_name(name));
-  std::vector<GroupPlace> found = PD_TRY(groups(store));
-  if (!name.empty()) {
-    std::erase_if(found, [&](const GroupPlace& place) { return place.name != name; });
+  std::vector<GroupPlace> found;
+  if (name.empty()) {
+    found = PD_TRY(groups(store));
+  } else {
+    PD_TRY(check_group_name(name));
+    GroupPlace plain = place(name, store);
+    if (kernel::is_folder(plain.directory)) found.push_back(std::move(plain));
+    if (store.empty()) add_noted(name, found);
   }
   if (found.size() == 1) return found.front();
   return not_one(found, name, store.empty() ? default_store_ : store);

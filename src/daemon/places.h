@@ -51,7 +51,8 @@ class Places {
  private:
   Places(std::string default_store, std::string runtime)
       : default_store_(std::move(default_store)), runtime_(std::move(runtime)) {}
-  void add_noted(std::vector<GroupPlace>& found) const;
+  // Groups that the runtime folder tells of; all if no name is wanted.
+  void add_noted(const std::string& wanted, std::vector<GroupPlace>& found) const;
 
   std::string default_store_;
   std::string runtime_;
