@@ -10,6 +10,8 @@ namespace {
 
 using object::Process;
 
+constexpr int32_t kFirstTransientPid = 300;  // RESERVED_PIDS: what a PID namespace starts again from after a wrap
+
 class Planner {
  public:
   Planner(const object::Graph& graph, const std::set<std::pair<uint64_t, uint64_t>>& sharing)
@@ -18,6 +20,7 @@ class Planner {
   Result<Plan> run() {
     for (uint64_t id : graph_.group.processes()) add_process(graph_.processes.at(ObjectId(id)));
     for (size_t i = 0; i < real_count_; ++i) PD_TRY(place(i));
+    if (graph_.group.own_namespaces()) number_transients();
     PD_TRY(order());
     return std::move(plan_);
   }
@@ -31,6 +34,18 @@ class Planner {
     by_pid_[process.pid()] = plan_.nodes.size();
     plan_.nodes.push_back(std::move(node));
     ++real_count_;
+  }
+
+  // A transient must not be given a number that a process made later needs.
+  void number_transients() {
+    int32_t next = kFirstTransientPid;
+    for (const auto& [id, process] : graph_.processes) {
+      next = std::max({next, process.pid(), process.process_group(), process.session()});
+    }
+    for (const auto& [id, thread] : graph_.threads) next = std::max(next, thread.tid());
+    for (Node& node : plan_.nodes) {
+      if (node.pid == 0) node.pid = ++next;
+    }
   }
 
   const Process& process_of(size_t node) const { return *plan_.nodes[node].process; }

@@ -69,7 +69,8 @@ bool holds_pages(const Vma& vma) {
 
 bool survives_fork_unchanged(const Vma& parent, const Vma& child) {
   if (parent.dont_fork() || parent.wipe_on_fork()) return false;
-  if (parent.kind() == Vma::AIO_RING) return false;
+  // Rings belong to one address space; the vsyscall page lies outside of all.
+  if (parent.kind() == Vma::AIO_RING || parent.kind() == Vma::VSYSCALL) return false;
   return parent.SerializeAsString() == child.SerializeAsString();
 }
 
