@@ -242,7 +242,12 @@ void Server::pass_signal(Connection& connection, int signal) {
   if (signal <= 0 || signal > SIGRTMAX) {
     return connection.send(failure_of(Error(Code::kInvalid, "no such signal")));
   }
-  connection.send(response_of(kernel::send_signal(group_.root_pid(), signal)));
+  // What a keyboard sends, it sends to all processes of the command's process group.
+  bool from_keyboard = signal == SIGINT || signal == SIGQUIT;
+  pid_t root = group_.root_pid();
+  Status sent = from_keyboard ? kernel::send_signal(-root, signal) : Status(Error(Code::kGone, ""));
+  if (!sent.ok()) sent = kernel::send_signal(root, signal);
+  connection.send(response_of(sent));
 }
 
 void Server::drain_terminal() {
