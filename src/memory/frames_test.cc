@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "memory/copy.h"
+#include "memory/page_hashes.h"
 #include "memory/test_target.h"
 
 namespace perdure::memory {
@@ -48,6 +50,29 @@ TEST(SameFrames, AreThoseThatNeitherSideWroteSinceTheFork) {
     EXPECT_EQ(same->contains(first + page), expected) << page;
   }
   EXPECT_EQ(same->pages(), kPages - 4);
+}
+
+TEST(SameFrames, StayTheSameWhenPagesAreReadGently) {
+  Target target(family);
+  uint64_t first = target.receive() >> kPageShift;
+  auto child = static_cast<pid_t>(target.step());
+  PageSet within;
+  within.add({first, kPages});
+  PageSet before = same_frames(target.pid(), child, within).value();
+  Copier copier = Copier::create().value();
+  PageHashes hashes;
+  uint64_t copied = 0;
+  for (pid_t pid : {target.pid(), child}) {
+    auto count = [&](uint64_t, Bytes bytes) -> Status {
+      copied += bytes.size() / kPageSize;
+      return {};
+    };
+    EXPECT_TRUE(copier.copy(pid, before, count, Access::kGentle)->empty());
+    EXPECT_EQ(hashes.changed(pid, before)->pages(), pid == child ? 0 : before.pages());
+  }
+  EXPECT_EQ(copied, 2 * before.pages());
+  EXPECT_EQ(same_frames(target.pid(), child, within).value(), before);
+  kill(child, SIGKILL);
 }
 
 TEST(SameFrames, UnrelatedProcessesShareNone) {
