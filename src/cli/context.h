@@ -1,6 +1,7 @@
 // What every verb works with. One file per verb; each returns the exit status of the command.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,12 @@ Result<int> show(const Context& context);
 Result<int> diff(const Context& context);
 Result<int> scrub(const Context& context);
 Result<int> check(const Context& context);
+
+// Does one thing to every group named on the command line, also after one has failed: each error is
+// told, the first one's exit status is the command's.
+Result<int> for_each_name(
+    const Context& context,
+    const std::function<Status(const Context&, const std::string& name)>& action);
 
 // The group that the arguments mean.
 Result<daemon::GroupPlace> the_group(const Context& context);

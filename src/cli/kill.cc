@@ -3,12 +3,15 @@
 
 namespace perdure::cli {
 
-Result<int> kill(const Context& context) {
-  for (const std::string& name : context.arguments.names) {
-    daemon::GroupPlace place = PD_TRY(context.places.find_group(name, context.arguments.store));
-    PD_TRY(kill_group(context, place));
-  }
-  return 0;
+namespace {
+
+Status kill_named(const Context& context, const std::string& name) {
+  daemon::GroupPlace place = PD_TRY(context.places.find_group(name, context.arguments.store));
+  return kill_group(context, place);
 }
+
+}  // namespace
+
+Result<int> kill(const Context& context) { return for_each_name(context, kill_named); }
 
 }  // namespace perdure::cli

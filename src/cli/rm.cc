@@ -24,9 +24,6 @@ Status remove_group(const Context& context, const std::string& name) {
 
 }  // namespace
 
-Result<int> rm(const Context& context) {
-  for (const std::string& name : context.arguments.names) PD_TRY(remove_group(context, name));
-  return 0;
-}
+Result<int> rm(const Context& context) { return for_each_name(context, remove_group); }
 
 }  // namespace perdure::cli
