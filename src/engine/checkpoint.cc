@@ -114,6 +114,7 @@ class Checkpoint {
     PD_TRY(collect_all(&frozen));
     frozen.resume();
     timing_.mark("survey");
+    for (const CollectedProcess& collected : collected_) order_.push_back(collected.view.pid);
     collected_.clear();
     report_.threads = 0;
     objects_.clear();
@@ -123,9 +124,13 @@ class Checkpoint {
   }
 
   Status precopy() {
+    if (order_.empty()) {
+      for (const auto& [pid, member] : state_.members) order_.push_back(pid);
+    }
     for (int pass = 0; pass < kPrecopyPassesMax; ++pass) {
       uint64_t copied = 0;
-      for (auto& [pid, member] : state_.members) {
+      for (pid_t pid : order_) {
+        Member& member = state_.members[pid];
         if (member.tracker == nullptr || member.areas.empty()) continue;
         Result<uint64_t> pages = precopy_member(&member);
         if (pages.ok()) {
@@ -141,6 +146,9 @@ class Checkpoint {
 
   Result<uint64_t> precopy_member(Member* member) {
     memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kPrecopy));
+    // While both run, a frame that is the same in parent and child was written by neither since the fork, and the parent
+    // was copied first. What is written from now on is found by the next scan.
+    if (fresh_.contains(member->memo.pid)) PD_TRY(share_with_parent(*member, &scan));
     memory::PageSet unread = PD_TRY(copy_pages(*member, scan));
     member->tracker->give_back(unread);
     return scan.data.pages();
@@ -296,7 +304,7 @@ class Checkpoint {
     Member& member = state_.members.at(collected.view.pid);
     memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
     capture::set_guard_pages(scan.guard, graph_.address_spaces.at(collected.space));
-    if (fresh_.contains(collected.view.pid)) PD_TRY(share_with_parent(collected, &scan));
+    if (fresh_.contains(collected.view.pid)) PD_TRY(share_with_parent(member, &scan));
     memory::PageSet unread = PD_TRY(copy_pages(member, scan));
     if (unread.empty()) return {};
     return Error(Code::kIo, collected.view.name() + ": " + std::to_string(unread.pages()) +
@@ -304,16 +312,17 @@ class Checkpoint {
                                 std::to_string(unread.runs().front().first));
   }
 
-  Status share_with_parent(const CollectedProcess& collected, memory::Scan* scan) {
-    auto parent = state_.members.find(collected.view.stat.ppid);
+  Status share_with_parent(const Member& member, memory::Scan* scan) {
+    Result<kernel::proc::Stat> stat = kernel::proc::read_stat(member.memo.pid);
+    auto parent = stat.ok() ? state_.members.find(stat->ppid) : state_.members.end();
     if (parent == state_.members.end() || parent->second.space.value == 0) return {};
     Result<memory::PageSet> same =
-        memory::same_frames(parent->second.memo.pid, collected.view.pid, scan->data);
-    if (!same.ok())
+        memory::same_frames(parent->second.memo.pid, member.memo.pid, scan->data);
+    if (!same.ok()) {
       return {};  // without the privilege to see frames pages are stored once for each
+    }
     for (const memory::PageRun& run : same->runs()) {
-      PD_TRY(writer_->share_pages(collected.space, run.first, run.count, parent->second.space,
-                                  run.first));
+      PD_TRY(writer_->share_pages(member.space, run.first, run.count, parent->second.space, run.first));
     }
     scan->data = scan->data.without(*same);
     return {};
@@ -445,7 +454,8 @@ class Checkpoint {
   capture::MemoryObjects objects_{state_.ids};
   capture::FileCapture files_;
   std::vector<CollectedProcess> collected_;
-  std::set<pid_t> fresh_;
+  std::set<pid_t> fresh_;       // met in this epoch: their pages may still be their parents'
+  std::vector<pid_t> order_;    // parents before children
   std::map<ObjectId, StoredRecord> now_;
   uint64_t captured_realtime_ns_ = 0;
   uint64_t captured_monotonic_ns_ = 0;
