@@ -168,9 +168,6 @@ class Checkpoint {
   }
 
   Status capture_all(Frozen* frozen) {
-    captured_realtime_ns_ = state_.clock.realtime_ns();
-    captured_monotonic_ns_ = state_.clock.monotonic_ns();
-    captured_boottime_ns_ = boottime_ns();
     PD_TRY(collect_all(frozen));
     PD_TRY(fault_point("collected"));
     for (size_t i = 0; i < collected_.size(); ++i) {
@@ -180,6 +177,10 @@ class Checkpoint {
     timing_.mark("memory");
     PD_TRY(cut_shared_memory());
     timing_.mark("shared");
+    // After everything that has time left to run was read: a timer may be late by the stop, never early.
+    captured_realtime_ns_ = state_.clock.realtime_ns();
+    captured_monotonic_ns_ = state_.clock.monotonic_ns();
+    captured_boottime_ns_ = boottime_ns();
     fill_group();
     return {};
   }

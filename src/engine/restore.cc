@@ -21,6 +21,7 @@
 #include "engine/start.h"
 #include "engine/timing.h"
 #include "kernel/proc/read.h"
+#include "kernel/proc/stat.h"
 #include "kernel/proc/status.h"
 #include "kernel/spawn.h"
 #include "kernel/terminal.h"
@@ -38,6 +39,7 @@ namespace {
 
 using restore::Skeleton;
 
+constexpr uint64_t kPidWaitNs = 2'000'000'000;
 constexpr uint64_t kSyscallInstructionBytes = 2;
 constexpr size_t kFillBytes = 1u << 20;
 
@@ -51,6 +53,7 @@ class Restorer {
     timing_.mark("load");
     PD_TRY(restore::FileBuilder::check(graph_, file_options(-1)));
     timing_.mark("check");
+    if (!own_namespaces_) PD_TRY(wait_for_pids());
     plan_ = PD_TRY(restore::make_plan(graph_, sharing_spaces()));
     PD_TRY(continue_clocks());
     PD_TRY(open_terminal());
@@ -78,6 +81,28 @@ class Restorer {
     own_namespaces_ = graph_.group.own_namespaces() || options_.isolate;
     graph_.group.set_own_namespaces(own_namespaces_);
     report_.epoch = epoch;
+    return {};
+  }
+
+  // In the host's PID namespace a number may be taken. One that only a dead process holds, until its parent waits for it,
+  // is waited for.
+  Status wait_for_pids() const {
+    const uint64_t until_ns = state_.clock.monotonic_ns() + kPidWaitNs;
+    for (const auto& [id, thread] : graph_.threads) {
+      for (;;) {
+        Result<kernel::proc::Stat> holder = kernel::proc::read_stat(thread.tid());
+        if (!holder.ok()) break;
+        if (!holder->is_zombie() || state_.clock.monotonic_ns() > until_ns) {
+          return Error(Code::kExists, "pid " + std::to_string(thread.tid()) + ", which the group needs, is in use by " +
+                                          (holder->is_zombie() ? "a dead process that its parent does not wait for: "
+                                                               : "") +
+                                          holder->comm)
+              .with_remedy("end that process, or restore with --isolate into fresh namespaces");
+        }
+        timespec pause{0, 1'000'000};
+        nanosleep(&pause, nullptr);
+      }
+    }
     return {};
   }
 
@@ -221,7 +246,11 @@ class Restorer {
     PD_TRY(reader_->verify_extents(site.unverified));
     timing_.mark("verify");
     PD_TRY(settle(init));
-    for (Skeleton* skeleton : living()) {
+    std::vector<Skeleton*> order = living();
+    std::stable_partition(order.begin(), order.end(), [](const Skeleton* skeleton) {
+      return skeleton->process().state() == object::Process::STOPPED;
+    });
+    for (Skeleton* skeleton : order) {
       note_deadlines(*skeleton);
       PD_TRY(restore::let_go(skeleton));
     }
