@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "kernel/proc/maps.h"
+#include "kernel/proc/stat.h"
 #include "restore/address_space.h"
 #include "restore/credentials.h"
 #include "restore/file_late.h"
@@ -29,6 +30,9 @@ using object::Thread;
 
 constexpr uint64_t kThreadFlags =
     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+// Two seconds for a signal to be taken, looked at every 50 us: it takes a few.
+constexpr int kStopLooksMax = 40'000;
+constexpr long kStopLookNs = 50'000;
 // Standard signals coalesce, so the kernel has at most one of each from the making of the tree.
 constexpr int kStraySignalsMax = 31;
 
@@ -132,6 +136,18 @@ Status stop_again(const Skeleton& skeleton, const Site& site) {
   const uint64_t mask = thread_record(skeleton, site, 0).signal_mask();
   if (kill(skeleton.pid, stop_signal_of(process, mask, site)) == 0) return {};
   return Error::system(errno, "stop", skeleton.name());
+}
+
+// Others of the group must not see it running.
+Status await_stop(const Skeleton& skeleton) {
+  for (int look = 0; look < kStopLooksMax; ++look) {
+    const auto stat = PD_TRY(kernel::proc::read_stat(skeleton.pid));
+    if (stat.state == 'T') return {};
+    const timespec pause = {0, kStopLookNs};
+    (void)nanosleep(&pause, nullptr);
+  }
+  return Error(Code::kTimeout,
+               skeleton.name() + " was stopped when it was saved, and does not stop");
 }
 
 }  // namespace
@@ -246,7 +262,8 @@ Status put_registers(Skeleton* skeleton, Site* site) {
 
 Status let_go(Skeleton* skeleton) {
   for (kernel::Tracee& thread : skeleton->threads) PD_TRY(thread.detach());
-  return skeleton->leader.detach();
+  PD_TRY(skeleton->leader.detach());
+  return skeleton->process().state() == Process::STOPPED ? await_stop(*skeleton) : Status();
 }
 
 }  // namespace perdure::restore

@@ -21,7 +21,8 @@ Status set_state(Skeleton* skeleton, Site* site);
 Status give_up_privileges(Skeleton* skeleton, Site* site);
 // Removes the batch area, makes blocked calls wait again, sets registers and signal masks.
 Status put_registers(Skeleton* skeleton, Site* site);
-// Lets it run.
+// Lets it run; a process that was stopped has stopped again when this returns. Those come first, so
+// that no other process sees them running.
 Status let_go(Skeleton* skeleton);
 
 }  // namespace perdure::restore
