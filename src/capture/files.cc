@@ -19,6 +19,8 @@
 namespace perdure::capture {
 namespace {
 
+// What the engine itself has open at most, memory objects aside.
+constexpr size_t kOwnDescriptors = 256;
 constexpr std::string_view kAnonymous = "anon_inode:";
 
 std::string name_of(const Member& member) {
@@ -74,9 +76,14 @@ Status check_tables(const FileContext& context) {
 
 Status collect(FileContext& context) {
   context.out.processes.resize(context.members.size());
+  size_t descriptors = 0;
   for (size_t i = 0; i < context.members.size(); ++i) {
     const std::vector<pid_t> numbers =
         PD_TRY(kernel::proc::list_numbers(kernel::proc::path_of(context.members[i].pid, "fd")));
+    // Each description has a duplicate here until the return.
+    descriptors += numbers.size();
+    if (descriptors + kOwnDescriptors > kernel::descriptor_limit())
+      kernel::raise_descriptor_limit();
     for (const int fd : numbers) PD_TRY(collect_descriptor(context, i, fd));
   }
   return check_tables(context);

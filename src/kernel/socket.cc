@@ -93,7 +93,9 @@ Result<int> socket_option_int(int fd, int level, int name) {
 }
 
 Status set_socket_option(int fd, int level, int name, const std::string& value) {
-  if (::setsockopt(fd, level, name, value.data(), static_cast<socklen_t>(value.size())) != 0) {
+  // SO_PEEK_OFF takes a lock that a signal interrupts (unix_set_peek_off).
+  const auto size = static_cast<socklen_t>(value.size());
+  if (retrying([&] { return ::setsockopt(fd, level, name, value.data(), size); }) != 0) {
     return Error::system(errno, "set option " + std::to_string(name) + " of", numbered(fd));
   }
   return {};

@@ -6,6 +6,7 @@
 
 #include "kernel/event_files.h"
 #include "kernel/file.h"
+#include "kernel/holder.h"
 #include "restore/file_kinds.h"
 #include "restore/unix_socket.h"
 
@@ -95,6 +96,17 @@ Status make_terminal(FileMaker* maker) {
   return maker->keep_terminal(std::move(slave));
 }
 
+// The epoch's content is about to replace what is there: that must be nobody's.
+Status check_unused(const object::MemoryObject& record) {
+  if (record.kind() != object::MemoryObject::POSIX_SHM) return {};
+  const Result<struct stat> found = kernel::lstat_path(record.name());
+  if (!found.ok()) return {};
+  const std::string holder = kernel::find_file_holder(record.name(), *found);
+  if (holder.empty()) return {};
+  return Error(Code::kBusy, "shared memory " + record.name() + " is in use by " + holder)
+      .with_remedy("end that program, then restore again");
+}
+
 }  // namespace
 
 FileMaker::FileMaker(const object::Graph& graph, const FileBuildOptions& options)
@@ -168,6 +180,7 @@ Status FileBuilder::check(const object::Graph& graph, const FileBuildOptions& op
     const object::FileIdentity* identity = identity_in(record);
     if (identity != nullptr) PD_TRY(verify_identity(*identity, options.policy));
   }
+  for (const auto& [id, record] : graph.memory_objects) PD_TRY(check_unused(record));
   return {};
 }
 

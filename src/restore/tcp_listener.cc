@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/bytes.h"
-#include "kernel/port_holder.h"
+#include "kernel/holder.h"
 #include "kernel/socket.h"
 #include "restore/file_kinds.h"
 #include "restore/socket_options.h"

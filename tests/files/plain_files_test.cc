@@ -262,6 +262,12 @@ TEST(PosixSharedMemory, ContentIsRestoredWhereverTheFileWent) {
   expect_round_trip(plan);
   Group group(plan);
   ASSERT_TRUE(group.capture().ok());
+  // Somebody else uses it now, then nobody.
+  group.lose();
+  const int used = ::open(name.c_str(), O_RDWR);
+  EXPECT_NE(group.restore().find("shared memory " + name + " is in use by process"),
+            std::string::npos);
+  ::close(used);
   put_content(name, "later and longer");
   EXPECT_EQ(group.restore(), "");
   ASSERT_EQ(::unlink(name.c_str()), 0);

@@ -128,6 +128,28 @@ TEST(Pty, TheIndexIsTheSameOrTheRestoreIsRefused) {
   for (const int fd : taken) ::close(fd);
 }
 
+TEST(StandardStream, ATerminalForAllThreeMayComeBackAsTwoStreams) {
+  const int master = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  ASSERT_EQ(::unlockpt(master), 0);
+  const std::string name = ::ptsname(master);
+  Plan plan;
+  plan.set_up = [&] {
+    place(::open(name.c_str(), O_RDWR | O_NOCTTY), 0);
+    for (const int fd : {1, 2, 30}) REQUIRE(::dup2(0, fd) == fd);
+    place(::open(name.c_str(), O_RDWR | O_NOCTTY), 31);  // as a shell does
+  };
+  plan.check = [](int) {};
+  Group group(plan);
+  const Status captured = group.capture();
+  ASSERT_TRUE(captured.ok()) << captured.error().to_string();
+  EXPECT_EQ(group.file(0).standard_stream().number(), 0);
+  EXPECT_EQ(group.file(1).standard_stream().number(), 1);
+  EXPECT_EQ(&group.file(1), &group.file(2));
+  EXPECT_EQ(&group.file(1), &group.file(30));
+  EXPECT_TRUE(group.file(31).has_standard_stream());
+  ::close(master);
+}
+
 TEST(Pty, ATerminalFromOutsideIsRefusedUnlessItIsTheGroups) {
   const int master = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
   ASSERT_EQ(::unlockpt(master), 0);
