@@ -60,9 +60,9 @@ T take(Bytes& bytes) {
   return value;
 }
 
-Status apply_frame(const Frame& frame, EpochState& state) {
+Status apply_frame(const Frame& frame, EpochState& state, Touched* touched) {
   const MetadataSections sections = PD_TRY(decode_metadata(frame.payload));
-  return decode_index(sections.index, frame.header.place, state);
+  return decode_index(sections.index, frame.header.place, state, touched);
 }
 
 }  // namespace
@@ -197,14 +197,15 @@ Result<Commit> read_commit(const Frame& frame) {
   return commit;
 }
 
-Status apply_chain(const SegmentSet& segments, const std::vector<Frame>& chain, EpochState& state) {
+Status apply_chain(const SegmentSet& segments, const std::vector<Frame>& chain, EpochState& state,
+                   Touched* touched) {
   for (const Frame& frame : chain) {
     const Commit commit = PD_TRY(read_commit(frame));
     for (const FramePlace& place : commit.index_frames) {
       const Frame part = PD_TRY(segments.read_metadata(place));
-      PD_TRY_WITHIN(place_name(place), apply_frame(part, state));
+      PD_TRY_WITHIN(place_name(place), apply_frame(part, state, touched));
     }
-    PD_TRY_WITHIN(place_name(frame.header.place), apply_frame(frame, state));
+    PD_TRY_WITHIN(place_name(frame.header.place), apply_frame(frame, state, touched));
   }
   return Ok{};
 }

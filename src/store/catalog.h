@@ -60,7 +60,8 @@ Result<Commit> read_commit(const Frame& frame);
 Result<std::vector<Frame>> read_chain(const SegmentSet& segments, FramePlace commit,
                                       FramePlace known = {});
 // What this chain makes of a state.
-Status apply_chain(const SegmentSet& segments, const std::vector<Frame>& chain, EpochState& state);
+Status apply_chain(const SegmentSet& segments, const std::vector<Frame>& chain, EpochState& state,
+                   Touched* touched = nullptr);
 Result<EpochState> read_state(const SegmentSet& segments, FramePlace commit);
 
 }  // namespace perdure::store

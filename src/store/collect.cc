@@ -18,8 +18,10 @@ struct SegmentUse {
 // Space that may be dead without being worth copying for.
 constexpr uint64_t kSlackSegments = 2;
 // Collecting reads the index of every epoch: not for less than this.
-constexpr uint64_t kWorthEpochs = 16;
+constexpr uint64_t kWorthEpochs = 256;
 constexpr uint64_t kWorthBytes = 8u << 20;
+// Copied at a time when nobody asked for it: the caller waits.
+constexpr uint64_t kCopyBytesMax = 64u << 20;
 
 Result<std::vector<SegmentUse>> uses_of(Device& device, const SegmentSet& segments,
                                         const Usage& usage) {
@@ -37,8 +39,9 @@ Result<std::vector<SegmentUse>> uses_of(Device& device, const SegmentSet& segmen
 
 // The segments to empty: those with the least live data first, until at most half of the log is
 // dead.
-std::vector<uint32_t> choose_victims(std::vector<SegmentUse> uses, uint32_t current) {
-  uint64_t allocated = 0, live = 0, largest = 0;
+std::vector<uint32_t> choose_victims(std::vector<SegmentUse> uses, uint32_t current,
+                                     uint64_t copy_bytes_max) {
+  uint64_t allocated = 0, live = 0, largest = 0, copied = 0;
   for (const SegmentUse& use : uses) {
     allocated += use.allocated;
     live += use.live;
@@ -51,6 +54,8 @@ std::vector<uint32_t> choose_victims(std::vector<SegmentUse> uses, uint32_t curr
   for (const SegmentUse& use : uses) {
     if (allocated <= 2 * live + kSlackSegments * largest || use.live * 2 > use.allocated) break;
     if (use.number >= current) continue;
+    copied += use.live;
+    if (copied > copy_bytes_max && !victims.empty()) break;
     victims.push_back(use.number);
     allocated -= use.allocated - use.live;
   }
@@ -68,7 +73,7 @@ class Collector {
     core_.forget_epochs(drop);
     report_.epochs_dropped = core_.forgotten_epochs() - before;
     if (when == When::kNow || worth_it()) {
-      PD_TRY(collect());
+      PD_TRY(collect(when == When::kNow ? UINT64_MAX : kCopyBytesMax));
       core_.collected();
     }
     return report_;
@@ -77,14 +82,14 @@ class Collector {
  private:
   bool worth_it() const {
     const uint64_t kept = core_.catalog().epochs.size();
-    return core_.forgotten_epochs() > std::max<uint64_t>(kWorthEpochs, kept / 2) ||
-           core_.forgotten_bytes() > std::max(kWorthBytes, core_.log().allocated_bytes() / 8);
+    return core_.forgotten_epochs() > std::max(kWorthEpochs, kept) ||
+           core_.forgotten_bytes() > std::max(kWorthBytes, core_.log().allocated_bytes() / 4);
   }
 
-  Status collect() {
+  Status collect(uint64_t copy_bytes_max) {
     if (core_.forgotten_epochs() != 0) PD_TRY(core_.write_catalog());
     std::vector<SegmentUse> uses = PD_TRY(delete_dead());
-    std::vector<uint32_t> victims = choose_victims(uses, core_.log().end().segment);
+    std::vector<uint32_t> victims = choose_victims(uses, core_.log().end().segment, copy_bytes_max);
     if (!victims.empty()) {
       PD_TRY(compact_what_fits(std::move(victims)));
       uses = PD_TRY(delete_dead());
@@ -143,10 +148,11 @@ class Collector {
 
 Result<const EpochState*> StateWalker::read(FramePlace commit) {
   frames_.clear();
-  std::vector<Frame> chain = PD_TRY(read_chain(*segments_, commit, at_));
-  const bool goes_on = chain.empty() || !PD_TRY(read_commit(chain.front())).base.none();
-  if (!goes_on) state_ = {};
-  const FramePlace before = std::exchange(at_, {});  // half changed, should this fail
+  const std::vector<Frame> chain = PD_TRY(read_chain(*segments_, commit, at_));
+  goes_on_ = chain.empty() || !PD_TRY(read_commit(chain.front())).base.none();
+  if (!goes_on_) state_ = {};
+  PD_ASSERT(!goes_on_ || !at_.none());
+  at_ = {};  // half changed, should this fail
   for (const Frame& frame : chain) {
     frames_.emplace_back(frame.header.place, frame.header.blocks);
     const Commit link = PD_TRY(read_commit(frame));
@@ -155,8 +161,9 @@ Result<const EpochState*> StateWalker::read(FramePlace commit) {
       frames_.emplace_back(place, part.header.blocks);
     }
   }
-  PD_ASSERT(!goes_on || !before.none());
-  PD_TRY(apply_chain(*segments_, chain, state_));
+  Touched touched;
+  PD_TRY(apply_chain(*segments_, chain, state_, goes_on_ ? &touched : nullptr));
+  change_ = delta_of(touched, state_);
   at_ = commit;
   return &state_;
 }
@@ -168,23 +175,32 @@ void Usage::mark(uint32_t segment, uint64_t block, uint64_t count) {
   for (uint64_t at = block; at < end; ++at) bits[at] = true;
 }
 
-void Usage::add_chunk(const PageMap::Chunk& chunk) {
-  for (const PageExtent& extent : chunk) {
-    mark(extent.location.segment, extent.location.block, 1);
-    mark(extent.location.segment, extent.location.block + 1 + extent.location.slot, extent.count);
+void Usage::add(const PageMap& pages) {
+  for (const PageMap::Slot& slot : pages.slots()) {
+    for (const PageExtent& extent : *slot.chunk) {
+      const Location& location = extent.location;
+      mark(location.segment, location.block, 1);
+      mark(location.segment, uint64_t{location.block} + 1 + location.slot, extent.count);
+    }
   }
+}
+
+void Usage::add(const RecordPlace& record) {
+  const uint64_t end = sizeof(FrameHeader) + uint64_t{record.offset} + record.length;
+  mark(record.frame.segment, record.frame.block, blocks_of(end));
 }
 
 void Usage::add(const EpochState& state) {
   for (const auto& [object, entry] : state.objects) {
-    if (entry.has_record) {
-      const uint64_t end =
-          sizeof(FrameHeader) + uint64_t{entry.record.offset} + entry.record.length;
-      mark(entry.record.frame.segment, entry.record.frame.block, blocks_of(end));
-    }
-    for (const PageMap::Slot& slot : entry.pages.slots()) {
-      if (seen_.insert(slot.chunk).second) add_chunk(*slot.chunk);
-    }
+    if (entry.has_record) add(entry.record);
+    add(entry.pages);
+  }
+}
+
+void Usage::add(const Delta& change) {
+  for (const auto& [object, entry] : change.objects) {
+    if (entry.has_record) add(entry.record);
+    add(entry.pages);
   }
 }
 
@@ -204,7 +220,12 @@ Result<Usage> usage_of(const Catalog& catalog, const std::shared_ptr<SegmentSet>
   Usage usage;
   StateWalker walker(segments);
   for (const EpochRecord& record : catalog.epochs) {
-    usage.add(*PD_TRY(walker.read(record.commit)));
+    const EpochState* const state = PD_TRY(walker.read(record.commit));
+    if (walker.change() != nullptr) {
+      usage.add(*walker.change());
+    } else {
+      usage.add(*state);
+    }
     for (const auto& [place, blocks] : walker.frames()) usage.add_frame(place, blocks);
   }
   return usage;

@@ -4,7 +4,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
@@ -14,13 +13,15 @@
 
 namespace perdure::store {
 
-// Reads the states of one epoch after the other. Neighbours share the chunks of their page maps
-// that are equal, and only what is new in the chain is read.
+// Reads the states of one epoch after the other. From an epoch to one that is based on it, the work
+// follows the change.
 class StateWalker {
  public:
   explicit StateWalker(std::shared_ptr<SegmentSet> segments) : segments_(std::move(segments)) {}
   // Valid until the next call.
   Result<const EpochState*> read(FramePlace commit);
+  // What changed since the last call; null if that was something else altogether.
+  const Delta* change() const { return goes_on_ ? &change_ : nullptr; }
   // The commit and index frames that the last call read: place and length in blocks.
   const std::vector<std::pair<FramePlace, uint32_t>>& frames() const { return frames_; }
 
@@ -28,6 +29,8 @@ class StateWalker {
   std::shared_ptr<SegmentSet> segments_;
   FramePlace at_;
   EpochState state_;
+  bool goes_on_ = false;
+  Delta change_;
   std::vector<std::pair<FramePlace, uint32_t>> frames_;
 };
 
@@ -36,16 +39,17 @@ class StateWalker {
 class Usage {
  public:
   void add(const EpochState& state);
+  void add(const Delta& change);
   void add_frame(FramePlace frame, uint32_t blocks) { mark(frame.segment, frame.block, blocks); }
   uint64_t live_bytes(uint32_t segment) const;
   uint64_t live_bytes() const;
 
  private:
   void mark(uint32_t segment, uint64_t block, uint64_t count);
-  void add_chunk(const PageMap::Chunk& chunk);
+  void add(const RecordPlace& record);
+  void add(const PageMap& pages);
 
   std::map<uint32_t, std::vector<bool>> blocks_;
-  std::unordered_set<std::shared_ptr<PageMap::Chunk>> seen_;  // counted already
 };
 
 Result<Usage> usage_of(const Catalog& catalog, const std::shared_ptr<SegmentSet>& segments);

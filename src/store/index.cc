@@ -120,6 +120,7 @@ Status check_extent(const PageExtent& extent) {
   if (extent.end() > kPagesEnd && !extent.location.absent()) return bad;
   if (extent.location.absent()) return Ok{};
   if (extent.count > kFramePagesMax || extent.location.block < kFirstFrameBlock ||
+      extent.location.block >= kSegmentBytesLimit / kBlockSize ||
       uint32_t{extent.location.slot} + extent.count > kFramePagesMax ||
       (extent.location.flags & ~kExtentCompressed) != 0) {
     return bad;
@@ -137,10 +138,11 @@ Status check_entry(const IndexEntry& entry, size_t bytes_left) {
   return Ok{};
 }
 
-Status decode_extents(Bytes bytes, PageMap& pages) {
+Status decode_extents(Bytes bytes, PageMap& pages, PageSet* touched) {
   for (size_t at = 0; at < bytes.size(); at += sizeof(PageExtent)) {
     const auto extent = load_le<PageExtent>(bytes.data() + at);
     PD_TRY(check_extent(extent));
+    if (touched != nullptr) touched->add(extent.first_page, extent.count);
     if (extent.location.absent()) {
       pages.erase(extent.first_page, extent.count);
     } else {
@@ -148,6 +150,31 @@ Status decode_extents(Bytes bytes, PageMap& pages) {
     }
   }
   return Ok{};
+}
+
+void touch(const IndexEntry& entry, Touched& touched) {
+  const ObjectId object(entry.object);
+  if ((entry.flags & kEntryForget) != 0) touched.forgotten.insert(object);
+  if ((entry.flags & kEntryRecord) != 0) touched.records.insert(object);
+}
+
+void set_record(const ObjectState& state, ObjectDelta& change) {
+  change.has_record = state.has_record;
+  change.kind = state.kind;
+  change.record = state.record;
+}
+
+// What these ranges hold now: extents, and erased ranges between them.
+void add_ranges(const PageSet& ranges, const PageMap& now, ObjectDelta& change) {
+  for (const auto& [first, end] : ranges.ranges()) {
+    uint64_t page = first;
+    for (const PageExtent& extent : now.extents(first, end)) {
+      change.erased.add(page, extent.first_page - page);
+      change.pages.assign(extent);
+      page = extent.end();
+    }
+    change.erased.add(page, end - page);
+  }
 }
 
 }  // namespace
@@ -233,7 +260,29 @@ Result<std::vector<uint8_t>> encode_index(const EpochState& state, size_t piece_
   return builder.take();
 }
 
-Status decode_index(Bytes section, FramePlace self, EpochState& state) {
+Delta delta_of(const Touched& touched, const EpochState& now) {
+  Delta delta;
+  for (const ObjectId object : touched.forgotten) {
+    ObjectDelta& change = delta.objects[object];
+    change.forget = true;
+    const auto at = now.objects.find(object);
+    if (at == now.objects.end()) continue;
+    set_record(at->second, change);
+    change.pages = at->second.pages;
+  }
+  for (const ObjectId object : touched.records) {
+    const auto at = now.objects.find(object);
+    if (at != now.objects.end()) set_record(at->second, delta.objects[object]);
+  }
+  for (const auto& [object, set] : touched.pages) {
+    if (touched.forgotten.contains(object)) continue;
+    const auto at = now.objects.find(object);
+    add_ranges(set, at != now.objects.end() ? at->second.pages : PageMap(), delta.objects[object]);
+  }
+  return delta;
+}
+
+Status decode_index(Bytes section, FramePlace self, EpochState& state, Touched* touched) {
   while (!section.empty()) {
     if (section.size() < sizeof(IndexEntry)) {
       return Error(Code::kCorrupt, "an index ends in an entry");
@@ -241,18 +290,20 @@ Status decode_index(Bytes section, FramePlace self, EpochState& state) {
     auto entry = load_le<IndexEntry>(section.data());
     section = section.subspan(sizeof(IndexEntry));
     PD_TRY(check_entry(entry, section.size()));
+    const Bytes extents = section.first(entry.extents * sizeof(PageExtent));
+    section = section.subspan(extents.size());
     const ObjectId object(entry.object);
+    if (entry.record.frame.none()) entry.record.frame = self;
+    if (touched != nullptr) touch(entry, *touched);
+    PageSet* const pages = touched != nullptr ? &touched->pages[object] : nullptr;
     if ((entry.flags & kEntryForget) != 0) state.objects.erase(object);
     ObjectState& target = state.objects[object];
     if ((entry.flags & kEntryRecord) != 0) {
-      if (entry.record.frame.none()) entry.record.frame = self;
       target.has_record = true;
       target.kind = entry.kind;
       target.record = entry.record;
     }
-    const size_t extents = entry.extents * sizeof(PageExtent);
-    PD_TRY(decode_extents(section.first(extents), target.pages));
-    section = section.subspan(extents);
+    PD_TRY(decode_extents(extents, target.pages, pages));
     if (!target.has_record && target.pages.empty()) state.objects.erase(object);
   }
   return Ok{};

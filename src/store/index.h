@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "base/bytes.h"
@@ -58,8 +59,17 @@ Result<std::vector<uint8_t>> encode_index(const Delta& delta, const EpochState* 
 Result<std::vector<uint8_t>> encode_index(const EpochState& state, size_t piece_bytes,
                                           const IndexSink& sink);
 
-// Applies an index section that lies in the frame `self`. On kCorrupt the state is left half
-// changed.
-Status decode_index(Bytes section, FramePlace self, EpochState& state);
+// What decoding touched, so that the work of going from one epoch to the next follows the change.
+struct Touched {
+  std::set<ObjectId> forgotten;  // and perhaps made anew
+  std::set<ObjectId> records;
+  std::map<ObjectId, PageSet> pages;
+};
+// The change that led to `now`, given what it touched.
+Delta delta_of(const Touched& touched, const EpochState& now);
+
+// Applies an index section that lies in the frame `self`; adds to `touched` unless it is null. On
+// kCorrupt the state is left half changed.
+Status decode_index(Bytes section, FramePlace self, EpochState& state, Touched* touched = nullptr);
 
 }  // namespace perdure::store

@@ -95,6 +95,7 @@ class LinuxDevice final : public Device {
     return Ok{};
   }
 
+  static constexpr size_t kLockBytes = 12;
   Result<std::unique_ptr<DeviceLock>> lock() override {
     const std::string path = path_of(kLockName);
     Fd fd = PD_TRY_WITHIN(path, kernel::open_lock_file(path));
@@ -104,8 +105,10 @@ class LinuxDevice final : public Device {
                                     (pid.empty() ? "(unknown)" : pid))
           .with_remedy("let that engine finish, or end it first");
     }
-    const std::string pid = std::to_string(kernel::own_pid()) + "\n";
-    PD_TRY_WITHIN(path, kernel::truncate_file(fd, 0));
+    // Of one width, so that nothing is to be cut off: ext4's truncate waits for the journal, up to 6 ms.
+    std::string pid = std::to_string(kernel::own_pid());
+    pid.resize(kLockBytes - 1, ' ');
+    pid += '\n';
     PD_TRY_WITHIN(path,
                   kernel::write_file_at(
                       fd, 0, Bytes(reinterpret_cast<const uint8_t*>(pid.data()), pid.size())));

@@ -11,67 +11,44 @@ namespace {
 
 constexpr size_t kPieceBytes = 512u << 10;
 
-struct PageKey {
-  uint32_t segment, block;
-  uint16_t slot;
-  auto operator<=>(const PageKey&) const = default;
-};
-
 // Copies what lies in the victims, each thing once, and says where it is now.
 class Mover {
  public:
   Mover(const std::vector<uint32_t>& victims, const SegmentSet& segments, LogWriter& log)
       : victims_(victims), segments_(segments), log_(log) {}
 
-  Status move(EpochState& state) {
-    for (auto& [object, entry] : state.objects) {
+  Status move(Delta& change) {
+    for (auto& [object, entry] : change.objects) {
       if (entry.has_record && is_victim(entry.record.frame.segment)) {
         entry.record = PD_TRY(moved(entry.record));
       }
-      for (size_t at = 0; at < entry.pages.slots().size(); ++at) {
-        entry.pages.replace_chunk(at, PD_TRY(moved(entry.pages.slots()[at].chunk)));
-      }
+      PageMap pages;
+      for (const PageExtent& extent : entry.pages.extents()) PD_TRY(move(extent, pages));
+      entry.pages = std::move(pages);
     }
     return Ok{};
   }
   uint64_t bytes() const { return bytes_; }
 
  private:
-  using ChunkPtr = std::shared_ptr<PageMap::Chunk>;
-
   bool is_victim(uint32_t segment) const {
     return std::find(victims_.begin(), victims_.end(), segment) != victims_.end();
   }
 
-  // The same chunk for the same chunk, so that what epochs share they share again.
-  Result<ChunkPtr> moved(const ChunkPtr& chunk) {
-    const auto known = chunks_.find(chunk);
-    if (known != chunks_.end()) return known->second;
-    ChunkPtr result = chunk;
-    for (const PageExtent& extent : *chunk) {
-      if (!is_victim(extent.location.segment)) continue;
-      result = PD_TRY(rebuilt(*chunk));
-      break;
+  Status move(const PageExtent& extent, PageMap& to) {
+    if (!is_victim(extent.location.segment)) {
+      to.assign(extent);
+      return Ok{};
     }
-    chunks_.emplace(chunk, result);
-    return result;
+    PD_TRY(copy_missing(extent));
+    for (uint32_t at = 0; at < extent.count; ++at) {
+      to.assign({extent.first_page + at, 1, pages_.at(key_of(extent.location.advanced(at)))});
+    }
+    return Ok{};
   }
 
-  Result<ChunkPtr> rebuilt(const PageMap::Chunk& chunk) {
-    PageMap map;  // joins what became neighbours
-    for (const PageExtent& extent : chunk) {
-      if (!is_victim(extent.location.segment)) {
-        map.assign(extent);
-        continue;
-      }
-      PD_TRY(copy_missing(extent));
-      for (uint32_t at = 0; at < extent.count; ++at) {
-        const Location from = extent.location.advanced(at);
-        map.assign({extent.first_page + at, 1, pages_.at({from.segment, from.block, from.slot})});
-      }
-    }
-    PD_ASSERT(map.slots().size() == 1);
-    return map.slots().front().chunk;
+  static uint64_t key_of(const Location& location) {
+    return uint64_t{location.segment} << 32 | uint64_t{location.block} << 8 | location.slot;
   }
 
   // Copies those pages of an extent that were not copied for another one.
@@ -87,9 +64,7 @@ class Mover {
     return Ok{};
   }
 
-  bool is_copied(const Location& location) const {
-    return pages_.contains({location.segment, location.block, location.slot});
-  }
+  bool is_copied(const Location& location) const { return pages_.contains(key_of(location)); }
 
   Status copy(const PageExtent& extent) {
     buffer_.resize(extent.count * kPageSize);
@@ -99,8 +74,7 @@ class Mover {
       const auto placed =
           PD_TRY(log_.append_pages(Epoch(), Bytes(buffer_).subspan(done * kPageSize)));
       for (uint32_t at = 0; at < placed.count; ++at) {
-        const Location from = extent.location.advanced(done + at);
-        pages_[{from.segment, from.block, from.slot}] = placed.location.advanced(at);
+        pages_[key_of(extent.location.advanced(done + at))] = placed.location.advanced(at);
       }
       done += placed.count;
     }
@@ -126,20 +100,32 @@ class Mover {
   const std::vector<uint32_t>& victims_;
   const SegmentSet& segments_;
   LogWriter& log_;
-  std::map<PageKey, Location> pages_;
+  std::unordered_map<uint64_t, Location> pages_;
   std::map<FramePlace, FramePlace> frames_;
-  std::unordered_map<ChunkPtr, ChunkPtr> chunks_;
   std::vector<uint8_t> buffer_;
   uint64_t bytes_ = 0;
 };
+
+// All of a state, as a change of nothing.
+Delta everything(const EpochState& state) {
+  Delta delta;
+  for (const auto& [object, entry] : state.objects) {
+    ObjectDelta& change = delta.objects[object];
+    change.has_record = entry.has_record;
+    change.kind = entry.kind;
+    change.record = entry.record;
+    change.pages = entry.pages;
+  }
+  return delta;
+}
 
 // Writes commits for the states that it is given, each relative to the one before.
 class Rewriter {
  public:
   explicit Rewriter(LogWriter& log) : log_(log) {}
 
-  Result<EpochRecord> write(const EpochRecord& old, const EpochState& state) {
-    const Delta delta = difference(previous_, state);
+  // change: from the state of the last call to this one.
+  Result<EpochRecord> write(const EpochRecord& old, const Delta& delta, const EpochState& state) {
     const uint64_t delta_bytes = index_bytes(delta);
     const bool full =
         base_.commit.none() || base_.depth + 1 > kChainUsual || delta_bytes >= index_bytes(state);
@@ -153,20 +139,18 @@ class Rewriter {
       commit.index_frames.push_back(PD_TRY(log_.append(FrameKind::kMetadata, Epoch(), payload)));
       return Ok{};
     };
-    const std::vector<uint8_t> last =
-        full ? PD_TRY(encode_index(state, kPieceBytes, sink))
-             : PD_TRY(encode_index(delta, &previous_, kPieceBytes, sink));
+    const std::vector<uint8_t> last = full
+                                          ? PD_TRY(encode_index(state, kPieceBytes, sink))
+                                          : PD_TRY(encode_index(delta, nullptr, kPieceBytes, sink));
     const auto payload =
         encode_metadata(std::vector<uint8_t>(kMetadataHeadBytes), last, encode_commit(commit));
     commit.record.commit = PD_TRY(log_.append(FrameKind::kMetadata, old.info.epoch, payload));
-    previous_ = state;
     base_ = commit.record;
     return commit.record;
   }
 
  private:
   LogWriter& log_;
-  EpochState previous_;
   EpochRecord base_;
 };
 
@@ -178,10 +162,21 @@ Result<Rewritten> rewrite_without(const std::vector<uint32_t>& victims, WriterCo
   StateWalker walker(core.files());
   Mover mover(victims, *core.files(), core.log());
   Rewriter rewriter(core.log());
+  EpochState state;  // of the last epoch, where things are now
   for (const EpochRecord& record : core.catalog().epochs) {
-    EpochState state = *PD_TRY(walker.read(record.commit));
-    PD_TRY(mover.move(state));
-    result.catalog.add(PD_TRY(rewriter.write(record, state)));
+    const EpochState* const before = PD_TRY(walker.read(record.commit));
+    const bool goes_on = walker.change() != nullptr;
+    Delta change = goes_on ? *walker.change() : everything(*before);
+    PD_TRY(mover.move(change));
+    if (goes_on) {
+      apply(change, state);
+    } else {
+      EpochState next;
+      apply(change, next);
+      change = difference(state, next);
+      state = std::move(next);
+    }
+    result.catalog.add(PD_TRY(rewriter.write(record, change, state)));
   }
   PD_TRY(core.log().queue_sync());
   PD_TRY(core.log().queue().wait(core.log().queue().now()));

@@ -97,9 +97,9 @@ class Store {
   Status refresh();
 
   // Forgets the epochs that the policy does not keep. Cheap enough for every epoch: space is given
-  // back once it is worth it (more than 8 MiB and an eighth of the store, or 16 epochs and half of
-  // them): segments that nothing needs are deleted, mostly dead ones compacted. Waits for epochs
-  // under way; none may be being filled.
+  // back once it is worth it (more than 8 MiB and a quarter of the store, or 256 epochs and as many
+  // as are kept): segments that nothing needs are deleted, mostly dead ones compacted, some at a
+  // time. Waits for epochs under way; none may be being filled.
   Result<CollectReport> retain(const Retention& policy);
   // Forgets these epochs (may be none), and gives space back now.
   Result<CollectReport> drop(const std::vector<Epoch>& epochs);
