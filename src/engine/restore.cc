@@ -26,12 +26,14 @@
 #include "kernel/spawn.h"
 #include "kernel/terminal.h"
 #include "restore/address_space.h"
+#include "restore/credentials.h"
 #include "restore/file_late.h"
 #include "restore/finish.h"
 #include "restore/opened_files.h"
 #include "restore/page_loader.h"
 #include "restore/primed_call.h"
 #include "restore/sysv_shm.h"
+#include "restore/task.h"
 #include "restore/tree.h"
 
 namespace perdure::engine {
@@ -51,6 +53,7 @@ class Restorer {
     begin_ns_ = state_.clock.monotonic_ns();
     PD_TRY(load());
     timing_.mark("load");
+    PD_TRY(check_privileges());
     PD_TRY(restore::FileBuilder::check(graph_, file_options(-1)));
     timing_.mark("check");
     if (!own_namespaces_) PD_TRY(wait_for_pids());
@@ -81,6 +84,24 @@ class Restorer {
     own_namespaces_ = graph_.group.own_namespaces() || options_.isolate;
     graph_.group.set_own_namespaces(own_namespaces_);
     report_.epoch = epoch;
+    return {};
+  }
+
+  // What the kernel would refuse half way is told before anything is built.
+  Status check_privileges() const {
+    using kernel::Feature;
+    for (Feature needed : {Feature::kSetTid, Feature::kMmMap, Feature::kChangeIds}) {
+      PD_TRY(state_.features.require(needed));
+    }
+    if (own_namespaces_) PD_TRY(state_.features.require(Feature::kNamespaces));
+    const kernel::proc::TaskStatus own = PD_TRY(kernel::proc::read_status(getpid()));
+    for (const auto& [id, process] : graph_.processes) {
+      for (uint64_t thread : process.threads()) {
+        PD_TRY(restore::check_credentials_possible(
+            graph_.threads.at(ObjectId(thread)).credentials(), own.cap_permitted, own.cap_bounding,
+            restore::name_of(process)));
+      }
+    }
     return {};
   }
 
