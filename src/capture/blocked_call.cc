@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <optional>
 
 #include "capture/interrupted_call.h"
+#include "kernel/task_info.h"
 
 namespace perdure::capture {
 namespace {
@@ -127,7 +129,10 @@ Result<SettledCall> settle_restart_block(pid_t tid, const SettleInput& input, Wa
     return interrupted;
   }
   SettledCall settled{registers, undone(registers, static_cast<uint64_t>(number)), {}};
-  if (number == SYS_futex && futex_limit_is_absolute(registers)) return settled;
+  if (number == SYS_futex && futex_limit_is_absolute(registers)) {
+    book->put(tid, {input.pid, number, 0, WaitBook::EndedBy::kKernel}, registers);
+    return settled;
+  }
   Limit limit = PD_TRY(limit_of(tid, number, registers));
   uint64_t left = limit.left_pointer != 0 ? PD_TRY(read_timespec_ns(tid, limit.left_pointer))
                                           : time_left(input, known, limit.requested_ns);
@@ -183,6 +188,19 @@ void WaitBook::put(pid_t tid, Wait wait, const Registers& registers) {
   waits_[tid] = wait;
 }
 
+void WaitBook::put_saved(pid_t pid, pid_t tid, const object::Thread& thread, uint64_t deadline_ns) {
+  const object::BlockedCall& blocked = thread.blocked();
+  const long number = static_cast<long>(blocked.number());
+  Registers registers{};
+  std::memcpy(&registers, thread.registers().data(),
+              std::min(sizeof(registers), thread.registers().size()));
+  registers.rip = blocked.instruction() + kSyscallInstructionBytes;
+  put(tid,
+      {pid, number, deadline_ns, may_be_interrupted(number) ? EndedBy::kEngine : EndedBy::kKernel},
+      registers);
+  set_switches(tid, blocked.sleeps());
+}
+
 void WaitBook::set_switches(pid_t tid, uint64_t switches) {
   auto found = waits_.find(tid);
   if (found != waits_.end()) found->second.switches = switches;
@@ -208,6 +226,41 @@ Result<SettledCall> settle_call(pid_t tid, const SettleInput& input, WaitBook* b
       return settled;
     }
   }
+}
+
+namespace {
+
+bool is_deliverable(const std::vector<std::array<uint8_t, 128>>& queue, uint64_t mask) {
+  return std::any_of(queue.begin(), queue.end(), [mask](const auto& info) {
+    const int32_t number = load_le<int32_t>(info.data());
+    return number >= 1 && number <= 64 && (mask >> (number - 1) & 1) == 0;
+  });
+}
+
+}  // namespace
+
+Result<bool> has_deliverable_signal(const kernel::Tracee& tracee) {
+  const uint64_t mask = PD_TRY(tracee.signal_mask());
+  for (kernel::Tracee::Queue queue :
+       {kernel::Tracee::Queue::kThread, kernel::Tracee::Queue::kProcess}) {
+    if (is_deliverable(PD_TRY(tracee.pending(queue)), mask)) return true;
+  }
+  return false;
+}
+
+Result<SettledCall> settle_thread(pid_t pid, kernel::Tracee& tracee, const WaitSeen& wait,
+                                  uint64_t now_ns, WaitBook* book) {
+  const Registers found = PD_TRY(tracee.registers());
+  SettleInput input{pid, found, wait, now_ns, false};
+  const kernel::abi::RseqConfiguration rseq = PD_TRY(kernel::rseq_configuration(tracee.tid()));
+  PD_TRY(kernel::abort_restartable_sequence(tracee.tid(), rseq, &input.registers));
+  if (static_cast<int64_t>(found.orig_rax) >= 0 && static_cast<int64_t>(found.rax) == -EINTR) {
+    input.signal_deliverable = PD_TRY(has_deliverable_signal(tracee));
+  }
+  const SettledCall settled = PD_TRY(settle_call(tracee.tid(), input, book));
+  if (std::memcmp(&settled.live, &found, sizeof(found)) != 0)
+    PD_TRY(tracee.set_registers(settled.live));
+  return settled;
 }
 
 }  // namespace perdure::capture

@@ -4,8 +4,11 @@
 //  - ERESTART_RESTARTBLOCK (nanosleep, poll, futex with a relative limit): the kernel continues it
 //  here; the record holds
 //    it undone, with the time that is left.
-//  - EINTR from a call that the kernel never restarts (epoll_wait, sigtimedwait, ...; signal(7)): undone here as well,
-//    unless a signal that the thread does not block is pending. If it has a limit, the engine ends it at its deadline.
+//  - EINTR from a call that the kernel never restarts (epoll_wait, sigtimedwait, ...; signal(7)):
+//  undone here as well,
+//    unless a signal that the thread does not block is pending. If it has a limit, the engine ends
+//    it at its deadline.
+//  - a restartable sequence (rseq(2)) is aborted, as the kernel does on preemption.
 // All functions: the thread is stopped and nothing was run in it yet.
 #pragma once
 
@@ -21,26 +24,31 @@ namespace perdure::capture {
 // Remembers, from one epoch to the next, the deadlines of calls that go on.
 class WaitBook {
  public:
-  // Who ends the call at its deadline: the kernel, which knows it, or the engine, because the call was made again with the
-  // whole of its limit (interrupted_call.h).
+  // Who ends the call at its deadline: the kernel, which knows it, or the engine, because the call
+  // was made again with the whole of its limit (interrupted_call.h).
   enum class EndedBy : uint8_t { kKernel, kEngine };
   struct Wait {
     pid_t pid = 0;
     long number = 0;
     uint64_t deadline_ns = 0;  // CLOCK_MONOTONIC
     EndedBy ended_by = EndedBy::kKernel;
-    uint64_t switches = 0;     // kEngine: sleeps of the thread before it goes on (count_sleeps)
+    uint64_t switches = 0;  // kEngine: sleeps of the thread before it goes on (count_sleeps)
     uint64_t rip = 0, rsp = 0, rdi = 0, rsi = 0;
 
     bool same_call(const kernel::Registers& registers) const {
-      return rip == registers.rip && rsp == registers.rsp && rdi == registers.rdi && rsi == registers.rsi;
+      return rip == registers.rip && rsp == registers.rsp && rdi == registers.rdi &&
+             rsi == registers.rsi;
     }
     // The thread was let go, went to sleep in the call once, and still sleeps there.
-    bool still_sleeps(const WaitSeen& seen) const { return seen.number == number && seen.switches == switches + 1; }
+    bool still_sleeps(const WaitSeen& seen) const {
+      return seen.number == number && seen.switches == switches + 1;
+    }
   };
   // registers: as the interrupted thread has them, behind its call.
   const Wait* find(pid_t tid, const kernel::Registers& registers) const;
   void put(pid_t tid, Wait wait, const kernel::Registers& registers);
+  // From a record, for a thread that goes on from it.
+  void put_saved(pid_t pid, pid_t tid, const object::Thread& thread, uint64_t deadline_ns);
   // Just before the thread is let go.
   void set_switches(pid_t tid, uint64_t switches);
   void forget(pid_t tid) { waits_.erase(tid); }
@@ -63,6 +71,13 @@ struct SettleInput {
   uint64_t now_ns = 0;              // CLOCK_MONOTONIC when the thread was interrupted
   bool signal_deliverable = false;  // a pending signal that the thread does not block
 };
+
+// A pending signal that the thread does not block.
+Result<bool> has_deliverable_signal(const kernel::Tracee& tracee);
+
+// Settles the call that a stopped thread is in and gives the thread the registers to resume with.
+Result<SettledCall> settle_thread(pid_t pid, kernel::Tracee& tracee, const WaitSeen& wait,
+                                  uint64_t now_ns, WaitBook* book);
 
 Result<SettledCall> settle_call(pid_t tid, const SettleInput& input, WaitBook* book);
 

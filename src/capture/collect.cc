@@ -16,8 +16,6 @@
 #include "capture/wait_seen.h"
 #include "kernel/file.h"
 #include "kernel/pidfd.h"
-#include "kernel/file.h"
-#include "kernel/pidfd.h"
 #include "kernel/proc/maps.h"
 #include "kernel/task_info.h"
 
@@ -52,13 +50,6 @@ RemoteAddr find_left_area(const std::vector<kernel::proc::MapsEntry>& maps) {
   return {};
 }
 
-bool deliverable(const std::vector<std::array<uint8_t, 128>>& queue, uint64_t mask) {
-  return std::any_of(queue.begin(), queue.end(), [mask](const auto& info) {
-    const int32_t number = load_le<int32_t>(info.data());
-    return number >= 1 && number <= 64 && (mask >> (number - 1) & 1) == 0;
-  });
-}
-
 // One thread at rest, from its registers to its own answers.
 class ThreadCollector {
  public:
@@ -68,18 +59,17 @@ class ThreadCollector {
 
   // extra: further calls for the same batch, decoded by the caller.
   template <typename AddCalls, typename Decode>
-  Status run(const std::vector<std::array<uint8_t, 128>>& process_queue, object::Thread* record,
-             AddCalls add, Decode decode) {
+  Status run(object::Thread* record, AddCalls add, Decode decode) {
     Tracee& tracee = thread_.tracee;
     const pid_t tid = tracee.tid();
     kernel::proc::TaskStatus status = PD_TRY(read_thread(process_.pid, tid, record));
     PD_TRY(check_thread(process_, status, context_.engine));
     RegisterGuard guard = PD_TRY(RegisterGuard::hold(&tracee));
-    kernel::Registers registers = guard.saved();
-    PD_TRY(check_registers(process_, registers));
-    auto queue = PD_TRY(tracee.pending(Tracee::Queue::kThread));
+    PD_TRY(check_registers(process_, guard.saved()));
+    const auto queue = PD_TRY(tracee.pending(Tracee::Queue::kThread));
     PD_TRY(put_pending(queue, record->mutable_pending()));
-    PD_TRY(settle(queue, process_queue, &registers, &guard, record));
+    record->set_registers(&thread_.saved, sizeof(thread_.saved));
+    if (thread_.blocked.number() != 0) *record->mutable_blocked() = thread_.blocked;
     const std::vector<uint8_t> xstate = PD_TRY(tracee.xstate());
     record->set_xstate(xstate.data(), xstate.size());
     record->set_signal_mask(guard.saved_mask());
@@ -92,27 +82,13 @@ class ThreadCollector {
     PD_TRY(query.decode(batch, record));
     PD_TRY(unusual.check(batch, process_));
     PD_TRY(decode(batch));
-    if (record->blocked().number() != 0) context_.waits.set_switches(tid, count_sleeps(process_.pid, tid));
+    if (record->blocked().number() == 0) return {};
+    record->mutable_blocked()->set_sleeps(count_sleeps(process_.pid, tid));
+    context_.waits.set_switches(tid, record->blocked().sleeps());
     return {};
   }
 
  private:
-  Status settle(const std::vector<std::array<uint8_t, 128>>& queue,
-                const std::vector<std::array<uint8_t, 128>>& process_queue,
-                kernel::Registers* registers, RegisterGuard* guard, object::Thread* record) {
-    const pid_t tid = thread_.tracee.tid();
-    const kernel::abi::RseqConfiguration rseq = PD_TRY(kernel::rseq_configuration(tid));
-    PD_TRY(kernel::abort_restartable_sequence(tid, rseq, registers));
-    SettleInput input{
-        process_.pid, *registers, thread_.wait, context_.stopped_at_ns,
-        deliverable(queue, guard->saved_mask()) || deliverable(process_queue, guard->saved_mask())};
-    SettledCall settled = PD_TRY(settle_call(tid, input, &context_.waits));
-    guard->replace(settled.live);
-    record->set_registers(&settled.saved, sizeof(settled.saved));
-    if (settled.blocked.number() != 0) *record->mutable_blocked() = settled.blocked;
-    return {};
-  }
-
   StoppedThread& thread_;
   const ProcessView& process_;
   ProcessMemo& memo_;
@@ -133,7 +109,7 @@ Status collect_leader(StoppedProcess* process, ProcessMemo* memo, CollectContext
                        PD_TRY(kernel::proc::read_namespace(context->engine, Namespace::kIpc));
   return ThreadCollector(&thread, view, memo, context)
       .run(
-          queue, leader,
+          leader,
           [&](kernel::Batch* batch) {
             query = ProcessQuery::add(view, *record, batch);
             sysv = SysvQuery::add(batch);
@@ -156,7 +132,7 @@ Status collect_other_threads(StoppedProcess* process, ProcessMemo* memo, Collect
     const ObjectId id = context->ids.id_of(memo->key() + ":thread:" + std::to_string(thread.tid()));
     PD_TRY(ThreadCollector(&thread, view, memo, context)
                .run(
-                   {}, &context->graph.threads[id], [](kernel::Batch*) {},
+                   &context->graph.threads[id], [](kernel::Batch*) {},
                    [](const kernel::Batch&) -> Status { return {}; }));
     record->add_threads(id.value);
   }
@@ -178,7 +154,9 @@ ObjectId executable_record(const object::AddressSpace& space, const MappedFiles&
   return {};
 }
 
-bool ignores_trap(const kernel::proc::TaskStatus& status) { return (status.ignored >> (SIGTRAP - 1) & 1) != 0; }
+bool ignores_trap(const kernel::proc::TaskStatus& status) {
+  return (status.ignored >> (SIGTRAP - 1) & 1) != 0;
+}
 
 // Puts an ignored SIGTRAP back after the traps of batches, on every path.
 class TrapGuard {
@@ -191,7 +169,8 @@ class TrapGuard {
     Tracee& leader = process_.threads.front().tracee;
     Result<RegisterGuard> guard = RegisterGuard::hold(&leader);
     if (!guard.ok()) return;
-    (void)kernel::ignore_trap_signal(&leader, memo_.area.syscall_instruction(), memo_.area.batch().out(32));
+    (void)kernel::ignore_trap_signal(&leader, memo_.area.syscall_instruction(),
+                                     memo_.area.batch().out(32));
   }
 
  private:

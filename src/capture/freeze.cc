@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/limits.h"
+#include "capture/blocked_call.h"
 #include "capture/wait_seen.h"
 #include "kernel/proc/read.h"
 #include "kernel/proc/stat.h"
@@ -80,8 +81,8 @@ Result<std::vector<pid_t>> list_processes(const Scope& scope) {
 // Builds a Frozen. Threads are held in a map by tid until the set is closed.
 class Freezer {
  public:
-  Freezer(const Scope& scope, TaskClock* task_clock, const Clock& clock)
-      : scope_(scope), task_clock_(task_clock), clock_(clock) {}
+  Freezer(const Scope& scope, TaskClock* task_clock, WaitBook* waits, const Clock& clock)
+      : scope_(scope), task_clock_(task_clock), waits_(waits), clock_(clock) {}
 
   Result<Frozen> run() {
     PD_TRY(seize_new());
@@ -89,7 +90,7 @@ class Freezer {
       return Error(Code::kGone, "the group has ended: it has no process left");
     }
     Frozen frozen;
-    frozen.stopped_at_ns_ = clock_.monotonic_ns();
+    frozen.stopped_at_ns_ = stopped_at_ns_ = clock_.monotonic_ns();
     for (int round = 0; round < kRoundsMax; ++round) {
       PD_TRY(stop_all());
       PD_TRY(seize_new());
@@ -110,6 +111,7 @@ class Freezer {
     Tracee tracee;
     WaitSeen wait;
     bool interrupted = false;
+    SettledCall settled = {};
   };
 
   Status seize_new() {
@@ -162,8 +164,16 @@ class Freezer {
       Status rested = it->second.tracee.wait_rest(&children);
       for (pid_t child : children) PD_TRY(adopt(child));
       if (!rested.ok() && rested.error().code() != Code::kGone) return rested;
+      if (rested.ok()) PD_TRY(settle(&it->second));
       it = rested.ok() ? std::next(it) : threads_.erase(it);
     }
+    return {};
+  }
+
+  // At once, so that a failure of anything later finds the thread ready to go on.
+  Status settle(Held* held) {
+    held->settled =
+        PD_TRY(settle_thread(held->pid, held->tracee, held->wait, stopped_at_ns_, waits_));
     return {};
   }
 
@@ -202,18 +212,22 @@ class Freezer {
     for (pid_t tid : *tids) {
       auto held = threads_.find(tid);
       if (held == threads_.end()) continue;
-      process->threads.push_back(StoppedThread{std::move(held->second.tracee), held->second.wait});
+      process->threads.push_back(StoppedThread{std::move(held->second.tracee),
+                                               held->second.settled.saved,
+                                               held->second.settled.blocked});
       threads_.erase(held);
     }
   }
 
   const Scope& scope_;
   TaskClock* task_clock_;
+  WaitBook* waits_;
   const Clock& clock_;
   std::vector<pid_t> order_;
   std::map<pid_t, Held> threads_;
   std::set<pid_t> zombies_;
   std::set<pid_t> born_;
+  uint64_t stopped_at_ns_ = 0;
 };
 
 StoppedProcess* Frozen::find(pid_t pid) {
@@ -223,9 +237,10 @@ StoppedProcess* Frozen::find(pid_t pid) {
   return nullptr;
 }
 
-Result<Frozen> freeze(const Scope& scope, TaskClock* task_clock, const Clock& clock) {
+Result<Frozen> freeze(const Scope& scope, TaskClock* task_clock, WaitBook* waits,
+                      const Clock& clock) {
   for (int attempt = 0;; ++attempt) {
-    Result<Frozen> frozen = Freezer(scope, task_clock, clock).run();
+    Result<Frozen> frozen = Freezer(scope, task_clock, waits, clock).run();
     if (frozen.ok() || frozen.error().code() != Code::kBusy || attempt == kVforkRetriesMax)
       return frozen;
     timespec pause{0, kVforkPauseNs};

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "kernel/tracee.h"
+#include "object/process.pb.h"
 
 namespace perdure::capture {
 
@@ -28,12 +29,14 @@ struct Scope {
 struct WaitSeen {
   long number = -1;              // -1: not asleep in a call
   uint64_t asleep_since_ns = 0;  // CLOCK_MONOTONIC; 0: unknown
-  uint64_t switches = 0;         // how often it went to sleep in its life, this time included; 0: unknown
+  uint64_t switches = 0;  // how often it went to sleep in its life, this time included; 0: unknown
 };
 
 struct StoppedThread {
   kernel::Tracee tracee;
-  WaitSeen wait;
+  kernel::Registers saved;  // for its record: a call that it was stopped in is undone
+  object::BlockedCall
+      blocked;  // and the limit of that call, if only the kernel or the engine knows it
   pid_t tid() const { return tracee.tid(); }
 };
 
@@ -41,7 +44,8 @@ struct StoppedProcess {
   StoppedProcess() = default;
   StoppedProcess(StoppedProcess&&) = default;
   StoppedProcess& operator=(StoppedProcess&&) = default;
-  // Lets the threads go, the leader last: a process that was killed meanwhile ends only when its other threads have.
+  // Lets the threads go, the leader last: a process that was killed meanwhile ends only when its
+  // other threads have.
   ~StoppedProcess() {
     while (!threads.empty()) threads.pop_back();
   }
@@ -73,10 +77,14 @@ class Frozen {
 };
 
 class TaskClock;
+class WaitBook;
 
 // kGone if the group has ended; kPermission if a debugger holds one of its threads; kBusy if a
 // vfork does not end.
-Result<Frozen> freeze(const Scope& scope, TaskClock* task_clock, const Clock& clock);
+// Calls that threads are stopped in are settled (blocked_call.h), so that whatever happens to the
+// Frozen, they go on.
+Result<Frozen> freeze(const Scope& scope, TaskClock* task_clock, WaitBook* waits,
+                      const Clock& clock);
 
 // The processes of a group now, parents before children, zombies included.
 Result<std::vector<pid_t>> list_processes(const Scope& scope);

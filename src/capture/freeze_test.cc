@@ -10,6 +10,7 @@
 
 #include <atomic>
 
+#include "capture/blocked_call.h"
 #include "capture/wait_seen.h"
 
 namespace perdure::capture {
@@ -38,7 +39,8 @@ Result<Frozen> freeze_tree(pid_t root) {
   static TaskClock task_clock;
   Scope scope;
   scope.roots = {root};
-  return freeze(scope, &task_clock, real_clock);
+  static WaitBook waits;
+  return freeze(scope, &task_clock, &waits, real_clock);
 }
 
 void* spin(void*) {

@@ -95,7 +95,8 @@ WaitSeen look_at_wait(pid_t pid, pid_t tid, TaskClock* task_clock, const Clock& 
   if (!sched.ok() || !stat.ok()) return seen;
   int processor = last_processor(*stat);
   if (processor < 0) return seen;
-  seen.switches = static_cast<uint64_t>(std::max(0.0, sched_field(*sched, "nr_voluntary_switches")));
+  seen.switches =
+      static_cast<uint64_t>(std::max(0.0, sched_field(*sched, "nr_voluntary_switches")));
   seen.asleep_since_ns = task_clock->monotonic_ns(sched_field(*sched, "se.exec_start"),
                                                   static_cast<unsigned>(processor), clock);
   return seen;

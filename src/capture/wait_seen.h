@@ -29,7 +29,8 @@ class TaskClock {
   std::vector<Lag> lags_;
 };
 
-// For calls that may have a time limit (interrupted_call.h, blocked_call.h) also since when; for others the number only.
+// For calls that may have a time limit (interrupted_call.h, blocked_call.h) also since when; for
+// others the number only.
 WaitSeen look_at_wait(pid_t pid, pid_t tid, TaskClock* task_clock, const Clock& clock);
 
 // How often a thread went to sleep in its life; 0 if it cannot be told.

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "engine/clock_offsets.h"
 #include "engine/instance.h"
 #include "engine/start.h"
 #include "kernel/file.h"
@@ -63,6 +64,38 @@ Status take_terminal(GroupState* state, const Fd& init) {
   return {};
 }
 
+// Threads may still wait in calls whose deadlines the engine that died had noted: they are in its
+// last epoch.
+Status take_deadlines(GroupState* state) {
+  const std::optional<store::EpochInfo> newest = state->store->newest();
+  if (!newest) return {};
+  std::unique_ptr<store::EpochReader> reader = PD_TRY(state->store->read_epoch(newest->epoch));
+  object::Graph graph;
+  PD_TRY(reader->for_each_record(
+      [&](ObjectId id, uint32_t kind, Bytes bytes) { return graph.add(id, kind, bytes); }));
+  if (graph.group.instance_serial() != state->instance.serial()) return {};
+  int64_t offset_ns = 0;
+  std::map<pid_t, std::pair<pid_t, pid_t>>
+      by_inner;  // tid as the program sees it -> (pid, tid) here
+  for (pid_t pid : PD_TRY(capture::list_processes(state->scope))) {
+    Result<std::vector<pid_t>> tids = kernel::proc::threads_of(pid);
+    if (!tids.ok()) continue;
+    offset_ns = read_clock_offsets(pid).monotonic_ns;
+    for (pid_t tid : *tids) {
+      Result<pid_t> inner = state->pids.inner(tid);
+      if (inner.ok()) by_inner[*inner] = {pid, tid};
+    }
+  }
+  for (const auto& [id, thread] : graph.threads) {
+    auto found = by_inner.find(thread.tid());
+    if (thread.blocked().number() == 0 || found == by_inner.end()) continue;
+    state->waits.put_saved(found->second.first, found->second.second, thread,
+                           graph.group.captured_monotonic_ns() - static_cast<uint64_t>(offset_ns) +
+                               thread.blocked().remaining_ns());
+  }
+  return {};
+}
+
 }  // namespace
 
 Status attach(const AttachOptions& options, GroupState* state) {
@@ -91,10 +124,11 @@ Status take_over(GroupState* state) {
   state->end = PD_TRY(kernel::pidfd_open(pid));
   if (instance.own_namespaces()) {
     state->scope.init = pid;
-    return take_terminal(state, state->end);
+    PD_TRY(take_terminal(state, state->end));
+  } else {
+    state->scope.roots.assign(instance.roots().begin(), instance.roots().end());
   }
-  state->scope.roots.assign(instance.roots().begin(), instance.roots().end());
-  return {};
+  return take_deadlines(state);
 }
 
 }  // namespace perdure::engine

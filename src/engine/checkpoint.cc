@@ -16,6 +16,7 @@
 #include "capture/files.h"
 #include "capture/refusals.h"
 #include "capture/sysv_shm.h"
+#include "engine/clock_offsets.h"
 #include "engine/fault.h"
 #include "engine/state.h"
 #include "engine/timing.h"
@@ -67,7 +68,8 @@ class Checkpoint {
     timing_.mark("precopy");
     report_.precopy_us = timing_.last_us();
     {
-      Frozen frozen = PD_TRY(capture::freeze(state_.scope, &state_.task_clock, state_.clock));
+      Frozen frozen =
+          PD_TRY(capture::freeze(state_.scope, &state_.task_clock, &state_.waits, state_.clock));
       timing_.restart(frozen.stopped_at_ns());
       timing_.mark("stop");
       PD_TRY(fault_point("stop"));
@@ -109,7 +111,8 @@ class Checkpoint {
   }
 
   Status survey() {
-    Frozen frozen = PD_TRY(capture::freeze(state_.scope, &state_.task_clock, state_.clock));
+    Frozen frozen =
+        PD_TRY(capture::freeze(state_.scope, &state_.task_clock, &state_.waits, state_.clock));
     timing_.restart(frozen.stopped_at_ns());
     PD_TRY(collect_all(&frozen));
     frozen.resume();
@@ -146,8 +149,8 @@ class Checkpoint {
 
   Result<uint64_t> precopy_member(Member* member) {
     memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kPrecopy));
-    // While both run, a frame that is the same in parent and child was written by neither since the fork, and the parent
-    // was copied first. What is written from now on is found by the next scan.
+    // While both run, a frame that is the same in parent and child was written by neither since the
+    // fork, and the parent was copied first. What is written from now on is found by the next scan.
     if (fresh_.contains(member->memo.pid)) PD_TRY(share_with_parent(*member, &scan));
     memory::PageSet unread = PD_TRY(copy_pages(*member, scan));
     member->tracker->give_back(unread);
@@ -163,7 +166,8 @@ class Checkpoint {
       return writer_->put_pages(member.space, first_page, bytes);
     };
     // Relatives may share pages.
-    const memory::Access access = state_.members.size() > 1 ? memory::Access::kGentle : memory::Access::kFast;
+    const memory::Access access =
+        state_.members.size() > 1 ? memory::Access::kGentle : memory::Access::kFast;
     return state_.copier.copy(member.memo.pid, scan.data, sink, access);
   }
 
@@ -177,7 +181,8 @@ class Checkpoint {
     timing_.mark("memory");
     PD_TRY(cut_shared_memory());
     timing_.mark("shared");
-    // After everything that has time left to run was read: a timer may be late by the stop, never early.
+    // After everything that has time left to run was read: a timer may be late by the stop, never
+    // early.
     captured_realtime_ns_ = state_.clock.realtime_ns();
     captured_monotonic_ns_ = state_.clock.monotonic_ns();
     captured_boottime_ns_ = boottime_ns();
@@ -323,7 +328,8 @@ class Checkpoint {
       return {};  // without the privilege to see frames pages are stored once for each
     }
     for (const memory::PageRun& run : same->runs()) {
-      PD_TRY(writer_->share_pages(member.space, run.first, run.count, parent->second.space, run.first));
+      PD_TRY(writer_->share_pages(member.space, run.first, run.count, parent->second.space,
+                                  run.first));
     }
     scan->data = scan->data.without(*same);
     return {};
@@ -362,24 +368,12 @@ class Checkpoint {
     fill_terminal(&group);
   }
 
-  // The program's clocks are ours plus its time namespace's offsets.
   void fill_clocks(object::Group* group) const {
-    int64_t monotonic = 0;
-    int64_t boottime = 0;
-    Result<std::string> text = kernel::proc::read_text(
-        kernel::proc::path_of(collected_.front().view.pid, "timens_offsets"));
-    if (text.ok()) {
-      for (std::string_view line : kernel::proc::lines_of(*text)) {
-        std::vector<std::string_view> words = kernel::proc::split(line, ' ');
-        if (words.size() != 3) continue;
-        const int64_t ns = kernel::proc::parse_signed(words[1]).value_or(0) * 1'000'000'000 +
-                           kernel::proc::parse_signed(words[2]).value_or(0);
-        (words[0] == "monotonic" ? monotonic : boottime) = ns;
-      }
-    }
+    const ClockOffsets offsets = read_clock_offsets(collected_.front().view.pid);
     group->set_captured_monotonic_ns(
-        static_cast<uint64_t>(static_cast<int64_t>(captured_monotonic_ns_) + monotonic));
-    group->set_captured_boottime_ns(static_cast<uint64_t>(captured_boottime_ns_ + boottime));
+        static_cast<uint64_t>(static_cast<int64_t>(captured_monotonic_ns_) + offsets.monotonic_ns));
+    group->set_captured_boottime_ns(
+        static_cast<uint64_t>(captured_boottime_ns_ + offsets.boottime_ns));
   }
 
   void fill_terminal(object::Group* group) {
@@ -455,8 +449,8 @@ class Checkpoint {
   capture::MemoryObjects objects_{state_.ids};
   capture::FileCapture files_;
   std::vector<CollectedProcess> collected_;
-  std::set<pid_t> fresh_;       // met in this epoch: their pages may still be their parents'
-  std::vector<pid_t> order_;    // parents before children
+  std::set<pid_t> fresh_;     // met in this epoch: their pages may still be their parents'
+  std::vector<pid_t> order_;  // parents before children
   std::map<ObjectId, StoredRecord> now_;
   uint64_t captured_realtime_ns_ = 0;
   uint64_t captured_monotonic_ns_ = 0;

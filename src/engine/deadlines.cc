@@ -1,5 +1,6 @@
-// Calls that were made again with the whole of their time limit are ended when their first deadline is reached: the thread
-// is stopped for a moment and finds the answer that the call gives when its limit has passed.
+// Calls that were made again with the whole of their time limit are ended when their first deadline
+// is reached: the thread is stopped for a moment and finds the answer that the call gives when its
+// limit has passed.
 #include <algorithm>
 #include <cerrno>
 
@@ -13,37 +14,25 @@ namespace {
 using capture::WaitBook;
 using kernel::Tracee;
 
-bool has_deliverable(const Tracee& tracee, uint64_t mask) {
-  for (Tracee::Queue queue : {Tracee::Queue::kThread, Tracee::Queue::kProcess}) {
-    Result<std::vector<std::array<uint8_t, 128>>> pending = tracee.pending(queue);
-    if (!pending.ok()) return true;
-    for (const auto& info : *pending) {
-      const int32_t number = load_le<int32_t>(info.data());
-      if (number >= 1 && number <= 64 && (mask >> (number - 1) & 1) == 0) return true;
-    }
-  }
-  return false;
-}
-
 // The thread sleeps in the call that the entry is about.
-Status end_call(pid_t tid, const WaitBook::Wait& wait, const capture::WaitSeen& seen, GroupState* state) {
+Status end_call(pid_t tid, const WaitBook::Wait& wait, const capture::WaitSeen& seen,
+                GroupState* state) {
   Tracee tracee = PD_TRY(Tracee::seize(tid));
   PD_TRY(tracee.interrupt());
   PD_TRY(tracee.wait_rest(nullptr));
   kernel::Registers registers = PD_TRY(tracee.registers());
-  const uint64_t mask = PD_TRY(tracee.signal_mask());
-  const bool deliverable = has_deliverable(tracee, mask);
-  const bool interrupted = static_cast<int64_t>(registers.rax) == -EINTR && wait.same_call(registers) &&
-                           static_cast<long>(registers.orig_rax) == wait.number && !deliverable;
+  const bool interrupted = static_cast<int64_t>(registers.rax) == -EINTR &&
+                           wait.same_call(registers) &&
+                           static_cast<long>(registers.orig_rax) == wait.number &&
+                           !PD_TRY(capture::has_deliverable_signal(tracee));
   if (interrupted) {
     registers.rax = static_cast<uint64_t>(capture::result_at_limit(wait.number));
     registers.orig_rax = ~0ull;
     return tracee.set_registers(registers);
   }
   // It went on meanwhile, and was interrupted in another call: that one is undone as at any stop.
-  capture::SettleInput input{wait.pid, registers, seen, state->clock.monotonic_ns(), deliverable};
-  const capture::SettledCall settled = PD_TRY(capture::settle_call(tid, input, &state->waits));
-  PD_TRY(tracee.set_registers(settled.live));
+  PD_TRY(
+      capture::settle_thread(wait.pid, tracee, seen, state->clock.monotonic_ns(), &state->waits));
   state->waits.set_switches(tid, capture::count_sleeps(wait.pid, tid));
   return {};
 }
@@ -63,11 +52,13 @@ void serve_deadlines(GroupState* state) {
   const uint64_t now = state->clock.monotonic_ns();
   std::vector<std::pair<pid_t, WaitBook::Wait>> due;
   for (const auto& [tid, wait] : state->waits.waits()) {
-    if (wait.ended_by == WaitBook::EndedBy::kEngine && wait.deadline_ns <= now) due.emplace_back(tid, wait);
+    if (wait.ended_by == WaitBook::EndedBy::kEngine && wait.deadline_ns <= now)
+      due.emplace_back(tid, wait);
   }
   for (const auto& [tid, wait] : due) {
     state->waits.forget(tid);
-    const capture::WaitSeen seen = capture::look_at_wait(wait.pid, tid, &state->task_clock, state->clock);
+    const capture::WaitSeen seen =
+        capture::look_at_wait(wait.pid, tid, &state->task_clock, state->clock);
     // A thread that has ended, or is held by a debugger now, needs nothing from us.
     if (wait.still_sleeps(seen)) (void)end_call(tid, wait, seen, state);
   }

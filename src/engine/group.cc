@@ -60,7 +60,9 @@ int Group::next_service_ms() const {
   const std::optional<uint64_t> deadline = next_deadline_ns(*state_);
   if (!deadline) return -1;
   const uint64_t now = state_->clock.monotonic_ns();
-  return *deadline <= now ? 0 : static_cast<int>(std::min<uint64_t>((*deadline - now) / 1'000'000 + 1, 3'600'000));
+  return *deadline <= now
+             ? 0
+             : static_cast<int>(std::min<uint64_t>((*deadline - now) / 1'000'000 + 1, 3'600'000));
 }
 
 void Group::serve() { serve_deadlines(state_.get()); }
@@ -122,7 +124,8 @@ Status kill_group(GroupState* state) {
 }
 
 Status detach(GroupState* state) {
-  capture::Frozen frozen = PD_TRY(capture::freeze(state->scope, &state->task_clock, state->clock));
+  capture::Frozen frozen =
+      PD_TRY(capture::freeze(state->scope, &state->task_clock, &state->waits, state->clock));
   for (capture::StoppedProcess& process : frozen.processes()) {
     auto member = state->members.find(process.pid);
     if (process.zombie || member == state->members.end()) continue;

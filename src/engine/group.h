@@ -44,7 +44,8 @@ class Group {
   // Saves the group's state; returns when the epoch is durable. On any failure the group runs on
   // and the store holds what it held before.
   Result<CheckpointReport> checkpoint(const CheckpointOptions& options);
-  // Between checkpoints the engine may have to act at a certain time: milliseconds from now, -1 for never; and acting.
+  // Between checkpoints the engine may have to act at a certain time: milliseconds from now, -1 for
+  // never; and acting.
   int next_service_ms() const;
   void serve();
   // SIGKILL to every process of the group.

@@ -64,7 +64,8 @@ std::optional<InstanceInfo> read_instance(const std::string& directory) {
     scope.init = instance->init_pid();
   }
   for (int i = 0; i < instance->roots_size() && i < instance->root_start_ticks_size(); ++i) {
-    if (runs(instance->roots(i), instance->root_start_ticks(i))) scope.roots.push_back(instance->roots(i));
+    if (runs(instance->roots(i), instance->root_start_ticks(i)))
+      scope.roots.push_back(instance->roots(i));
   }
   if (scope.init == 0 && scope.roots.empty()) return std::nullopt;
   InstanceInfo info;

@@ -27,10 +27,11 @@ Status settle_instance(NewInstance made, GroupState* state);
 enum class Kinship : uint8_t { kChild, kStranger };
 Status settle_tree(pid_t root, Kinship kinship, GroupState* state);
 
-// What the instance file in a store's folder says of the instance that runs, if one does: no lock is needed.
+// What the instance file in a store's folder says of the instance that runs, if one does: no lock
+// is needed.
 struct InstanceInfo {
   pid_t root_pid = 0;
-  std::vector<pid_t> processes;   // alive, in our PID namespace
+  std::vector<pid_t> processes;  // alive, in our PID namespace
   bool own_namespaces = false;
   uint64_t serial = 0;
 };

@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 
 #include "base/limits.h"
 #include "engine/instance.h"
@@ -42,7 +41,6 @@ namespace {
 using restore::Skeleton;
 
 constexpr uint64_t kPidWaitNs = 2'000'000'000;
-constexpr uint64_t kSyscallInstructionBytes = 2;
 constexpr size_t kFillBytes = 1u << 20;
 
 class Restorer {
@@ -105,8 +103,8 @@ class Restorer {
     return {};
   }
 
-  // In the host's PID namespace a number may be taken. One that only a dead process holds, until its parent waits for it,
-  // is waited for.
+  // In the host's PID namespace a number may be taken. One that only a dead process holds, until
+  // its parent waits for it, is waited for.
   Status wait_for_pids() const {
     const uint64_t until_ns = state_.clock.monotonic_ns() + kPidWaitNs;
     for (const auto& [id, thread] : graph_.threads) {
@@ -114,10 +112,13 @@ class Restorer {
         Result<kernel::proc::Stat> holder = kernel::proc::read_stat(thread.tid());
         if (!holder.ok()) break;
         if (!holder->is_zombie() || state_.clock.monotonic_ns() > until_ns) {
-          return Error(Code::kExists, "pid " + std::to_string(thread.tid()) + ", which the group needs, is in use by " +
-                                          (holder->is_zombie() ? "a dead process that its parent does not wait for: "
-                                                               : "") +
-                                          holder->comm)
+          return Error(
+                     Code::kExists,
+                     "pid " + std::to_string(thread.tid()) +
+                         ", which the group needs, is in use by " +
+                         (holder->is_zombie() ? "a dead process that its parent does not wait for: "
+                                              : "") +
+                         holder->comm)
               .with_remedy("end that process, or restore with --isolate into fresh namespaces");
         }
         timespec pause{0, 1'000'000};
@@ -297,9 +298,9 @@ class Restorer {
 
   Status seal_memory(restore::Site* site) {
     Skeleton* first = living().front();
-    PD_TRY(restore::run_calls(*site, &first->leader, first->name(), [this](restore::RemoteCalls* calls) {
-      restore::add_destroyed_marks(graph_, calls);
-    }));
+    PD_TRY(restore::run_calls(
+        *site, &first->leader, first->name(),
+        [this](restore::RemoteCalls* calls) { restore::add_destroyed_marks(graph_, calls); }));
     for (restore::LateCalls late(restore::seal_calls(graph_, site->opened)); !late.done();) {
       kernel::Batch batch = site->area.batch();
       late.fill(&batch);
@@ -315,14 +316,10 @@ class Restorer {
       const object::Thread& thread = graph_.threads.at(ObjectId(skeleton.process().threads(i)));
       const object::BlockedCall& blocked = thread.blocked();
       if (blocked.number() == 0 || restore::is_primed(blocked.number())) continue;
-      const pid_t tid = i == 0 ? skeleton.leader.tid() : skeleton.threads[static_cast<size_t>(i - 1)].tid();
-      kernel::Registers registers{};
-      std::memcpy(&registers, thread.registers().data(), std::min(sizeof(registers), thread.registers().size()));
-      registers.rip = blocked.instruction() + kSyscallInstructionBytes;
-      state_.waits.put(tid,
-                       {skeleton.pid, static_cast<long>(blocked.number()),
-                        state_.clock.monotonic_ns() + blocked.remaining_ns(), capture::WaitBook::EndedBy::kEngine},
-                       registers);
+      const pid_t tid =
+          i == 0 ? skeleton.leader.tid() : skeleton.threads[static_cast<size_t>(i - 1)].tid();
+      state_.waits.put_saved(skeleton.pid, tid, thread,
+                             state_.clock.monotonic_ns() + blocked.remaining_ns());
       state_.waits.set_switches(tid, capture::count_sleeps(skeleton.pid, tid));
     }
   }

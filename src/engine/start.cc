@@ -45,7 +45,8 @@ Error execute(const StartOptions& options, int slave, const sigset_t& mask) {
   }
   if (!options.cwd.empty() && chdir(options.cwd.c_str()) != 0)
     return Error::system(errno, "enter", options.cwd);
-  // Descriptors beyond the standard streams that a shell or terminal left open are not the command's (as with sudo(8)).
+  // Descriptors beyond the standard streams that a shell or terminal left open are not the
+  // command's (as with sudo(8)).
   (void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
   (void)sigprocmask(SIG_SETMASK, &mask, nullptr);
   std::vector<char*> arguments = pointers(options.command);

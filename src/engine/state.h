@@ -97,7 +97,8 @@ Result<CheckpointReport> checkpoint(GroupState* state, const CheckpointOptions& 
 Status detach(GroupState* state);
 Status kill_group(GroupState* state);
 
-// When the engine has to end a call at its deadline (capture/interrupted_call.h), CLOCK_MONOTONIC; and doing so.
+// When the engine has to end a call at its deadline (capture/interrupted_call.h), CLOCK_MONOTONIC;
+// and doing so.
 std::optional<uint64_t> next_deadline_ns(const GroupState& state);
 void serve_deadlines(GroupState* state);
 

@@ -10,7 +10,8 @@ namespace {
 
 using object::Process;
 
-constexpr int32_t kFirstTransientPid = 300;  // RESERVED_PIDS: what a PID namespace starts again from after a wrap
+constexpr int32_t kFirstTransientPid =
+    300;  // RESERVED_PIDS: what a PID namespace starts again from after a wrap
 
 class Planner {
  public:

@@ -12,7 +12,8 @@ namespace perdure::restore {
 // In the builder, inside the IPC namespace. kExists if a key or id is taken.
 Status make_sysv_segments(const object::Graph& graph, const store::EpochReader& reader);
 
-// In any one process of the group, once all that map them do: those that were marked to be destroyed are marked again.
+// In any one process of the group, once all that map them do: those that were marked to be
+// destroyed are marked again.
 void add_destroyed_marks(const object::Graph& graph, RemoteCalls* calls);
 
 }  // namespace perdure::restore

@@ -188,8 +188,8 @@ Status join_dead_group(Skeleton* member, Site* site) {
 }  // namespace
 
 Result<pid_t> clone_root(const Node& node, ParentOf parent) {
-  // A skeleton inherits the builder's restartable sequence, whose memory is about to go. It may be stopped before it has
-  // run at all, so the builder does without from here on.
+  // A skeleton inherits the builder's restartable sequence, whose memory is about to go. It may be
+  // stopped before it has run at all, so the builder does without from here on.
   kernel::unregister_rseq();
   kernel::SpawnOptions options;
   if (parent == ParentOf::kTheEngine) options.flags = CLONE_PARENT;

@@ -40,18 +40,19 @@ Status add_file_mapping(const Vma& vma, int type, int protection,
   if (found == from.end()) return missing_file(vma);
   const int flags = placement_flags(vma) | type;
   if (type != MAP_SHARED || vma.file_writable()) {
-    return stream->add(
-        "map a file", SYS_mmap,
-        {vma.start(), size_of(vma), protection, flags, found->second, vma.offset()});
+    return stream->add("map a file", SYS_mmap,
+                       {vma.start(), size_of(vma), protection, flags, found->second, vma.offset()});
   }
-  // A shared mapping of a descriptor that may write could be made writable: it takes a read-only one.
+  // A shared mapping of a descriptor that may write could be made writable: it takes a read-only
+  // one.
   const std::string path = "/proc/self/fd/" + std::to_string(found->second);
   PD_TRY(stream->reserve(3, path.size() + 1));
   RemoteCalls& calls = stream->calls();
-  const size_t opened =
-      calls.add("open " + path, SYS_openat, {AT_FDCWD, calls.batch().in(path), O_RDONLY | O_CLOEXEC});
-  calls.add("map a file", SYS_mmap,
-            {vma.start(), size_of(vma), protection, flags, kernel::Arg::result_of(opened), vma.offset()});
+  const size_t opened = calls.add("open " + path, SYS_openat,
+                                  {AT_FDCWD, calls.batch().in(path), O_RDONLY | O_CLOEXEC});
+  calls.add(
+      "map a file", SYS_mmap,
+      {vma.start(), size_of(vma), protection, flags, kernel::Arg::result_of(opened), vma.offset()});
   calls.add("close " + path, SYS_close, {kernel::Arg::result_of(opened)});
   return {};
 }
