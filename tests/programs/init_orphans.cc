@@ -1,5 +1,8 @@
 // A child whose parent ended, without a subreaper: it lives on below init, in its own process
 // group.
+
+// test: not_attached (an orphan is not below the process that is attached)
+
 #include "support/program.h"
 
 int main() {

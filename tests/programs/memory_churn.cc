@@ -53,7 +53,9 @@ int main() {
         Range& range = ranges[which];
         size_t pages = range.pages + 1 + random % 7;
         void* moved = mremap(range.address, range.pages * 4096, pages * 4096, MREMAP_MAYMOVE);
-        CHECK(moved != MAP_FAILED);
+        if (moved == MAP_FAILED)
+          FAIL("mremap of %zu pages at %p: %s", range.pages, static_cast<void*>(range.address),
+               strerror(errno));
         range.address = static_cast<uint8_t*>(moved);
         verify(range);
         range.pages = pages;

@@ -1,4 +1,7 @@
 // Process groups and sessions, also those whose leader has ended.
+
+// test: not_attached (an orphan is not below the process that is attached)
+
 #include <signal.h>
 
 #include "support/program.h"

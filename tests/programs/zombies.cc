@@ -1,5 +1,8 @@
 // Zombies keep their PID and status until their parent asks: exited, killed, dumped; leader of a
 // group with members.
+
+// test: not_attached (an orphan is not below the process that is attached)
+
 #include <signal.h>
 #include <sys/resource.h>
 

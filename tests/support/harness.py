@@ -4,6 +4,7 @@ Everything a test starts carries its own mark in the environment (PERDURE_TEST_M
 those processes, wherever they ended up. Each test has its own folder, store and group names: tests may run in parallel.
 """
 
+import ctypes
 import json
 import os
 import re
@@ -50,6 +51,27 @@ def alive(pid):
         return False
 
 
+def adopt_orphans():
+    """Makes this process the parent of what its children leave behind, so that it can let them go: not every init does."""
+    pr_set_child_subreaper = 36
+    if ctypes.CDLL(None, use_errno=True).prctl(pr_set_child_subreaper, 1, 0, 0, 0) != 0:
+        raise Skip("cannot adopt orphans")
+
+
+def reap_orphans(but=()):
+    """Lets the dead go, except those that somebody still waits for."""
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) in but:
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
+                state, parent = file.read().rpartition(")")[2].split()[:2]
+            if state == "Z" and int(parent) == os.getpid():
+                os.waitpid(int(entry), os.WNOHANG)
+        except (OSError, ValueError):
+            continue
+
+
 class Workspace:
     """A folder of its own, and the promise that nothing outlives the test."""
 
@@ -61,9 +83,11 @@ class Workspace:
         self.group = f"t-{safe[:24]}-{self.mark[-6:]}"
         self.store = os.path.join(self.folder, "store")
         self.adopted = set()
+        self.awaited = set()  # children that a test waits for itself
         self.keep = bool(os.environ.get("PERDURE_TEST_KEEP"))
 
     def __enter__(self):
+        adopt_orphans()
         return self
 
     def __exit__(self, kind, error, trace):
@@ -84,8 +108,9 @@ class Workspace:
         return result
 
     def adopt(self, pid):
-        """Counts a process as ours even if it overwrites its environment, as nginx does."""
+        """Counts a child as ours even if it overwrites its environment, as nginx does; the test waits for it."""
         self.adopted.add(pid)
+        self.awaited.add(pid)
 
     def pids(self):
         """Processes that this test started, directly or not: marked, adopted, or below one of those."""
@@ -123,6 +148,7 @@ class Workspace:
                 except ProcessLookupError:
                     pass
             time.sleep(0.01)
+            reap_orphans(but=self.awaited)
 
 
 class Perdure:
@@ -191,7 +217,9 @@ class Perdure:
         return sorted(row["epoch"] if "epoch" in row else row["number"] for row in rows)
 
     def kill(self, name=None, **options):
-        return self.call("kill", name or self.workspace.group, *self.store_option(), **options)
+        result = self.call("kill", name or self.workspace.group, *self.store_option(), **options)
+        reap_orphans(but=self.workspace.awaited)
+        return result
 
     def restore(self, name=None, epoch=None, extra=(), **options):
         arguments = ["restore", "-d", name or self.workspace.group, *self.store_option(), *extra]

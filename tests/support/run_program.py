@@ -215,6 +215,9 @@ def main():
                 if options.refusable and "cannot be saved" in str(failure):
                     raise Skip(f"refused, as documented: {failure}") from failure
                 shown = "\n".join(perdure.history[-6:]) if perdure else ""
+                said = session.result()
+                if said and said not in str(failure):
+                    shown = f"the program says: {said}\n{shown}"
                 raise Failure(f"{failure}\n{shown}".rstrip()) from failure
             finally:
                 if session.perdure:
