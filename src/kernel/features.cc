@@ -135,7 +135,7 @@ Status Features::require(Feature feature) const {
   const FeatureInfo& info = feature_info(feature);
   const bool privilege = index_of(feature) <= index_of(Feature::kRaisePriority);
   const Code code = privilege ? Code::kPermission : Code::kUnavailable;
-  std::string message = std::string(info.what) + " is missing";
+  std::string message = std::string(info.name) + " is missing (" + info.what + ")";
   if (disabled(feature)) message = std::string(info.name) + " is disabled by PERDURE_DISABLE";
   return Error(code, message + ": " + info.consequence).with_remedy(info.remedy);
 }
