@@ -20,10 +20,10 @@ _perdure_pids() {
 
 _perdure_options() {
   case $1 in
-    run) echo "--name --store --detach --help" ;;
-    attach) echo "--name --store --detach --help" ;;
+    run) echo "--name --store --detach --keep --compress --no-compress --help" ;;
+    attach) echo "--name --store --detach --keep --compress --no-compress --help" ;;
     checkpoint) echo "--wait --keep --files --json --store --help" ;;
-    restore) echo "--epoch --name --files --isolate --detach --json --store --help" ;;
+    restore) echo "--epoch --name --files --isolate --detach --keep --compress --no-compress --json --store --help" ;;
     ps) echo "--json --names --store --help" ;;
     rm) echo "--force --store --help" ;;
     log | show | scrub) echo "--json --store --help" ;;

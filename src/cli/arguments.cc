@@ -65,6 +65,21 @@ void add_background(CLI::App* sub, Line& line) {
                 "Return at once; the group has no terminal of yours");
 }
 
+void add_keep(CLI::App* sub, Line& line, const char* what) {
+  sub->add_option("--keep", line.arguments.keep, what)
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40));
+}
+
+// What the group remembers.
+void add_settings(CLI::App* sub, Line& line) {
+  add_keep(sub, line, "After each checkpoint keep the newest N epochs only [all]");
+  sub->add_flag_callback(
+      "--compress", [&line] { line.arguments.compress = true; }, "Store epochs compressed (zstd)");
+  sub->add_flag_callback(
+      "--no-compress", [&line] { line.arguments.compress = false; }, "Do not [default]");
+}
+
 void add_name_argument(CLI::App* sub, Line& line) {
   sub->add_option("NAME", line.arguments.name,
                   "The group; may be left out where there is only one");
@@ -75,6 +90,7 @@ void add_starting_verbs(CLI::App& app, Line& line) {
   run->add_option("--name", line.arguments.name, "The group's name [the command's]")
       ->type_name("NAME");
   add_background(run, line);
+  add_settings(run, line);
   run->add_option("COMMAND", line.arguments.command, "What to run, after --");
 
   CLI::App* attach = add_verb(app, line, Verb::kAttach);
@@ -86,6 +102,7 @@ void add_starting_verbs(CLI::App& app, Line& line) {
   attach->add_option("--name", line.arguments.name, "The new group's name [the process's]")
       ->type_name("NAME");
   add_background(attach, line);
+  add_settings(attach, line);
 
   CLI::App* restore = add_verb(app, line, Verb::kRestore);
   add_name_argument(restore, line);
@@ -101,6 +118,7 @@ void add_starting_verbs(CLI::App& app, Line& line) {
   restore->add_flag("--isolate", line.arguments.isolate,
                     "An attached group: into fresh namespaces");
   add_background(restore, line);
+  add_settings(restore, line);
   add_json(restore, line);
 }
 
@@ -110,9 +128,7 @@ void add_living_verbs(CLI::App& app, Line& line) {
   CLI::App* checkpoint = add_verb(app, line, Verb::kCheckpoint);
   add_name_argument(checkpoint, line);
   checkpoint->add_flag("--wait", line.arguments.wait, "Return when the epoch is durable");
-  checkpoint->add_option("--keep", line.arguments.keep, "Keep the newest N epochs only")
-      ->type_name("N")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40));
+  add_keep(checkpoint, line, "Keep the newest N epochs only");
   add_files(checkpoint, line,
             "unchanged: note files' identity to check it at restore; volatile: do not");
   add_json(checkpoint, line);

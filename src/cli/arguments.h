@@ -37,8 +37,9 @@ struct Arguments {
   Epoch epoch;                       // restore, show, diff: 0 is the newest
   Epoch other_epoch;                 // diff: the second one
   engine::FilePolicy files = engine::FilePolicy::kUnchanged;
-  uint64_t keep = 0;        // checkpoint: how many epochs stay; 0: all
-  bool background = false;  // -d
+  std::optional<uint64_t> keep;  // how many epochs stay
+  std::optional<bool> compress;  // store epochs compressed, from now on
+  bool background = false;       // -d
   bool isolate = false;
   bool wait = false;
   bool force = false;  // rm

@@ -63,7 +63,14 @@ TEST(Arguments, OptionsMayStandBeforeOrBehindNames) {
   EXPECT_EQ(parse("checkpoint shop --wait").name, "shop");
   EXPECT_EQ(parse("checkpoint --wait shop").name, "shop");
   EXPECT_TRUE(parse("checkpoint --wait shop --keep 5").wait);
-  EXPECT_EQ(parse("checkpoint --wait shop --keep 5").keep, 5u);
+  EXPECT_EQ(parse("checkpoint --wait shop --keep 5").keep, std::optional<uint64_t>(5));
+}
+
+TEST(Arguments, SettingsAreSaidOrLeftAsTheyAre) {
+  EXPECT_EQ(parse("run -- x").compress, std::nullopt);
+  EXPECT_EQ(parse("run --compress -- x").compress, true);
+  EXPECT_EQ(parse("restore --no-compress").compress, false);
+  EXPECT_EQ(parse("attach --keep 3 7").keep, std::optional<uint64_t>(3));
 }
 
 TEST(Arguments, ShowAndDiffTakeAnOptionalName) {

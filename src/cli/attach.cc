@@ -51,7 +51,7 @@ Result<int> attach_process(const Context& context) {
   }
   PD_TRY(daemon::check_group_name(name));
   daemon::GroupPlace place = context.places.place(name, arguments.store);
-  daemon::AttachTask task(place, {.name = name, .pid = pid});
+  daemon::AttachTask task(place, {.name = name, .pid = pid}, settings_of(arguments));
   return launch(
       context, place, task, Ground::kBackground, Redraw::kNo, [&](const control::Started& started) {
         return print(fmt::format("{}: attached, process {}, {} process{}\n", name, pid,
@@ -76,7 +76,7 @@ Result<int> attach_group(const Context& context) {
   daemon::GroupPlace place = PD_TRY(context.places.find_group(arguments.target, arguments.store));
   auto client = daemon::Client::connect(place);
   if (!client.ok()) {
-    daemon::TakeOverTask task(place);
+    daemon::TakeOverTask task(place, settings_of(arguments));
     PD_TRY(launch(context, place, task, Ground::kBackground, Redraw::kNo,
                   [&](const control::Started& started) {
                     return print(fmt::format("{}: taken over by engine {}, process {}\n",

@@ -25,7 +25,7 @@ Result<int> checkpoint(const Context& context) {
   daemon::Client client = PD_TRY(engine_of(place));
   const Arguments& arguments = context.arguments;
   auto report = PD_TRY(client.checkpoint(
-      {.files = arguments.files, .durable = arguments.wait, .keep = arguments.keep}));
+      {.files = arguments.files, .durable = arguments.wait, .keep = arguments.keep.value_or(0)}));
   if (arguments.json) {
     PD_TRY(print(report_json(place.name, report)));
   } else {

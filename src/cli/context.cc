@@ -8,6 +8,16 @@ Result<daemon::GroupPlace> the_group(const Context& context) {
   return context.places.find_group(context.arguments.name, context.arguments.store);
 }
 
+daemon::SettingsChange settings_of(const Arguments& arguments) {
+  daemon::SettingsChange change;
+  change.keep = arguments.keep;
+  if (arguments.compress) {
+    change.compression =
+        *arguments.compress ? store::CompressionKind::kZstd : store::CompressionKind::kNone;
+  }
+  return change;
+}
+
 Result<int> for_each_name(
     const Context& context,
     const std::function<Status(const Context&, const std::string& name)>& action) {

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "cli/arguments.h"
+#include "daemon/group_settings.h"
 #include "daemon/places.h"
 
 namespace perdure::cli {
@@ -37,6 +38,9 @@ Result<int> check(const Context& context);
 Result<int> for_each_name(
     const Context& context,
     const std::function<Status(const Context&, const std::string& name)>& action);
+
+// What the arguments say about how the group is saved from now on.
+daemon::SettingsChange settings_of(const Arguments& arguments);
 
 // The group that the arguments mean.
 Result<daemon::GroupPlace> the_group(const Context& context);

@@ -69,7 +69,8 @@ Result<int> restore(const Context& context) {
   Ground ground = arguments.background ? Ground::kBackground : Ground::kForeground;
   auto streams = ground == Ground::kBackground ? daemon::CallersStreams::kSilence
                                                : daemon::CallersStreams::kKeep;
-  daemon::RestoreTask task(target, std::move(options), copy ? source.directory : "", streams);
+  daemon::RestoreTask task(target, std::move(options), copy ? source.directory : "", streams,
+                           settings_of(arguments));
   return launch(context, target, task, ground, Redraw::kYes, [&](const control::Started& started) {
     return say(context, target.name, started);
   });

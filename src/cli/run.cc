@@ -52,7 +52,7 @@ Result<int> run(const Context& context) {
   auto options = PD_TRY(start_options(context.arguments, place.name, ground));
   auto streams = ground == Ground::kBackground ? daemon::CallersStreams::kSilence
                                                : daemon::CallersStreams::kKeep;
-  daemon::StartTask task(place, std::move(options), streams);
+  daemon::StartTask task(place, std::move(options), streams, settings_of(context.arguments));
   return launch(context, place, task, ground, Redraw::kNo, [&](const control::Started& started) {
     return print(fmt::format("{}: running, process {}\n", place.name, started.root_pid()));
   });

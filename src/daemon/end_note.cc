@@ -2,30 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-#include <string_view>
-
+#include "daemon/note_lines.h"
 #include "kernel/folder.h"
 
 namespace perdure::daemon {
 namespace {
 
 std::string path_in(const std::string& directory) { return directory + "/ended"; }
-
-// The number after "key " at the beginning of a line.
-std::optional<uint64_t> number_of(std::string_view text, std::string_view key) {
-  for (size_t at = 0; at < text.size();) {
-    size_t end = std::min(text.find('\n', at), text.size());
-    std::string_view line = text.substr(at, end - at);
-    at = end + 1;
-    if (!line.starts_with(key) || line.size() <= key.size() || line[key.size()] != ' ') continue;
-    line.remove_prefix(key.size() + 1);
-    uint64_t value = 0;
-    auto [stop, error] = std::from_chars(line.data(), line.data() + line.size(), value);
-    if (error == std::errc() && stop == line.data() + line.size()) return value;
-  }
-  return std::nullopt;
-}
 
 }  // namespace
 
@@ -45,9 +28,9 @@ std::optional<EndNote> read_end_note(const std::string& directory) {
   } else if (!text->starts_with("ended\n")) {
     return std::nullopt;
   }
-  note.realtime_ns = number_of(*text, "realtime_ns").value_or(0);
+  note.realtime_ns = note_line_number(*text, "realtime_ns").value_or(0);
   // wait(2) statuses have 16 bits.
-  auto status = number_of(*text, "wait_status");
+  auto status = note_line_number(*text, "wait_status");
   if (status && *status <= 0xffff) note.wait_status = static_cast<int>(*status);
   return note;
 }

@@ -91,6 +91,7 @@ int serve(const LaunchOptions& options, EngineTask& task, Begun begun, Fd starte
   int terminal = options.show_terminal ? begun.group->terminal_fd() : -1;
   say(starter, begun.started, terminal);
   Server server(*begun.group, std::move(begun.listener), options.place.store, clock, log);
+  server.keep_by_default(task.keep());
   if (options.foreground && kernel::set_nonblocking(starter).ok()) {
     server.adopt(std::move(starter), true, terminal >= 0);
   }

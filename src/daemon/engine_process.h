@@ -29,6 +29,8 @@ class EngineTask {
   virtual Result<std::unique_ptr<GroupControl>> begin(control::Started& started) = 0;
   // After a failure of lock() or begin(): undoes what they left behind.
   virtual void undo() {}
+  // How many epochs stay after each checkpoint that does not say so itself; 0: all.
+  virtual uint64_t keep() const { return 0; }
   // The group has ended or was detached, and its engine is about to leave.
   virtual void finish() {}
 };

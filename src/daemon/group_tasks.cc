@@ -30,13 +30,16 @@ Error name_in_use(const GroupPlace& place, const std::string& why) {
 
 }  // namespace
 
+// Settings change only once the lock is held; what they say of the store must be known before.
 Status StoreTask::open(store::Create create) {
+  settings_ = read_settings(place_.directory);
   store::Options options;
   options.directory = place_.directory;
   options.access = store::Access::kWrite;
   options.create = create;
-  options.compression = compression_;
+  options.compression = change_.compression.value_or(settings_.compression);
   store_ = PD_TRY(store::Store::open(std::move(options)));
+  settings_ = PD_TRY(change_settings(place_.directory, change_));
   return Ok{};
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "daemon/engine_process.h"
+#include "daemon/group_settings.h"
 #include "daemon/places.h"
 #include "engine/group.h"
 #include "engine/options.h"
@@ -19,9 +20,9 @@ enum class CallersStreams : uint8_t { kKeep, kSilence };
 // The part that all share: the group's folder and its store, locked for this engine.
 class StoreTask : public EngineTask {
  public:
-  StoreTask(GroupPlace place, store::CompressionKind compression)
-      : place_(std::move(place)), compression_(compression) {}
+  StoreTask(GroupPlace place, SettingsChange change) : place_(std::move(place)), change_(change) {}
 
+  uint64_t keep() const override { return settings_.keep; }
   void undo() override;
   // A group that ended without an epoch leaves nothing to restore: its folder goes.
   void finish() override;
@@ -39,17 +40,17 @@ class StoreTask : public EngineTask {
   Status open(store::Create create);
 
   GroupPlace place_;
-  store::CompressionKind compression_;
+  SettingsChange change_;
+  GroupSettings settings_;
   std::unique_ptr<store::Store> store_;
   bool made_folder_ = false;
 };
 
 class StartTask final : public StoreTask {
  public:
-  StartTask(GroupPlace place, engine::StartOptions options, CallersStreams streams)
-      : StoreTask(std::move(place), store::CompressionKind::kNone),
-        options_(std::move(options)),
-        streams_(streams) {}
+  StartTask(GroupPlace place, engine::StartOptions options, CallersStreams streams,
+            SettingsChange change)
+      : StoreTask(std::move(place), change), options_(std::move(options)), streams_(streams) {}
   Status lock() override { return lock_new(); }
   Result<std::unique_ptr<GroupControl>> begin(control::Started& started) override;
 
@@ -60,8 +61,8 @@ class StartTask final : public StoreTask {
 
 class AttachTask final : public StoreTask {
  public:
-  AttachTask(GroupPlace place, engine::AttachOptions options)
-      : StoreTask(std::move(place), store::CompressionKind::kNone), options_(std::move(options)) {}
+  AttachTask(GroupPlace place, engine::AttachOptions options, SettingsChange change)
+      : StoreTask(std::move(place), change), options_(std::move(options)) {}
   Status lock() override { return lock_new(); }
   Result<std::unique_ptr<GroupControl>> begin(control::Started& started) override;
 
@@ -71,8 +72,8 @@ class AttachTask final : public StoreTask {
 
 class TakeOverTask final : public StoreTask {
  public:
-  explicit TakeOverTask(GroupPlace place)
-      : StoreTask(std::move(place), store::CompressionKind::kNone) {}
+  TakeOverTask(GroupPlace place, SettingsChange change = {})
+      : StoreTask(std::move(place), change) {}
   Status lock() override { return lock_existing(); }
   Result<std::unique_ptr<GroupControl>> begin(control::Started& started) override;
 };
@@ -82,8 +83,8 @@ class RestoreTask final : public StoreTask {
   // source: the folder of the group whose epoch is copied first, for a restore under another name;
   // else empty.
   RestoreTask(GroupPlace place, engine::RestoreOptions options, std::string source,
-              CallersStreams streams)
-      : StoreTask(std::move(place), store::CompressionKind::kNone),
+              CallersStreams streams, SettingsChange change)
+      : StoreTask(std::move(place), change),
         options_(std::move(options)),
         source_(std::move(source)),
         streams_(streams) {}

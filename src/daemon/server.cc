@@ -211,9 +211,10 @@ void Server::checkpoint(Connection& connection, const control::CheckpointRequest
   log_.info(fmt::format("epoch {}: stopped {} us, {} us in all, {} pages, {} bytes written",
                         report->epoch.value, report->stop_us, report->total_us, report->pages,
                         report->bytes_written));
-  if (request.keep() > 0) {
+  uint64_t keep = request.keep() > 0 ? request.keep() : keep_;
+  if (keep > 0) {
     // The epoch is safe whatever comes of this.
-    Status kept = group_.keep_newest(request.keep());
+    Status kept = group_.keep_newest(keep);
     if (!kept.ok()) log_.warn("older epochs could not be dropped: " + kept.error().to_string());
   }
   control::Response response;

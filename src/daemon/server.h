@@ -43,6 +43,8 @@ class Server {
   // The connection to the command that launched the engine. waits: it is told of the end;
   // holds_terminal: it has the terminal's master already.
   void adopt(Fd connection, bool waits, bool holds_terminal);
+  // Epochs that stay after a checkpoint whose request does not say; 0: all.
+  void keep_by_default(uint64_t epochs) { keep_ = epochs; }
   // Serves until the group ends, is detached, or the engine is told to leave (request, SIGTERM,
   // SIGINT).
   Result<ServerResult> run();
@@ -70,6 +72,7 @@ class Server {
   const Clock& clock_;
   Log& log_;
   std::list<Connection> connections_;
+  uint64_t keep_ = 0;
   Ring replay_{kReplayBytesMax};
   uint64_t terminal_quiet_until_ns_ = 0;
   std::optional<ServerResult> result_;

@@ -1,0 +1,14 @@
+// Notes beside a store are lines of "key value".
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace perdure::daemon {
+
+// The number on the line that begins with the key; none if there is no such line or no number on
+// it.
+std::optional<uint64_t> note_line_number(std::string_view text, std::string_view key);
+
+}  // namespace perdure::daemon
