@@ -14,6 +14,7 @@
 #include "capture/files.h"
 #include "capture/memory_objects.h"
 #include "capture/open_file.h"
+#include "capture/socket_options.h"
 #include "kernel/sock_diag.h"
 #include "object/id_table.h"
 
@@ -52,7 +53,8 @@ struct FileContext {
   std::vector<std::pair<uint32_t, OpenFileEntry*>> slaves = {};  // slave ends, until relate_ptys
   std::map<uint64_t, UnixState> unix_sockets = {};               // by inode
   std::optional<kernel::SocketDiag> diag = {};
-  size_t in_flight = 0;  // descriptions found only in flight
+  std::map<int, DefaultOptions> unix_defaults = {};  // by type
+  size_t in_flight = 0;                              // descriptions found only in flight
 
   // A descriptor in flight over a Unix socket; ours now.
   Result<ObjectId> add_in_flight(Fd file, const OpenFileEntry& carrier);

@@ -25,15 +25,37 @@ constexpr OptionName kCommon[] = {
 // bytes.
 constexpr size_t kOptionBytesMax = 64;
 
+// Buffers are widened while queues are filled, and addresses reused while they are bound; so these
+// always have a value to be put back.
+bool is_set_meanwhile(const OptionName& option) {
+  return option.level == SOL_SOCKET && (option.name == SO_SNDBUF || option.name == SO_RCVBUF ||
+                                        option.name == kSoBufLock || option.name == SO_REUSEADDR);
+}
+
 }  // namespace
 
+DefaultOptions default_options(int domain, int type, std::span<const OptionName> names) {
+  DefaultOptions defaults;
+  const Result<Fd> fresh = kernel::make_socket(domain, type, 0);
+  if (!fresh.ok()) return defaults;
+  for (const OptionName& option : names) {
+    Result<std::string> value =
+        kernel::socket_option(fresh->get(), option.level, option.name, kOptionBytesMax);
+    if (value.ok()) defaults[option] = std::move(value).value();
+  }
+  return defaults;
+}
+
 Status capture_socket_options(int fd, std::span<const OptionName> names,
+                              const DefaultOptions& defaults,
                               google::protobuf::RepeatedPtrField<object::SocketOption>* options) {
   for (const OptionName& option : names) {
     Result<std::string> value =
         kernel::socket_option(fd, option.level, option.name, kOptionBytesMax);
     if (!value.ok() && value.error().code() == Code::kUnavailable) continue;
     if (!value.ok()) return std::move(value).error();
+    const auto fresh = is_set_meanwhile(option) ? defaults.end() : defaults.find(option);
+    if (fresh != defaults.end() && fresh->second == *value) continue;
     object::SocketOption* record = options->Add();
     record->set_level(option.level);
     record->set_name(option.name);

@@ -160,12 +160,15 @@ Status capture_inet_socket(FileContext& context, OpenFileEntry& entry) {
   if (listening) {
     record->set_backlog(PD_TRY_WITHIN(entry.where, kernel::tcp_listen_queue(fd)).backlog);
   }
-  PD_TRY_WITHIN(entry.where,
-                capture_socket_options(fd, common_options(), record->mutable_options()));
-  PD_TRY_WITHIN(entry.where,
-                capture_socket_options(fd, kInternetOptions, record->mutable_options()));
-  if (domain == AF_INET) return {};
-  return capture_socket_options(fd, kIpv6Options, record->mutable_options());
+  for (const std::span<const OptionName> names :
+       {common_options(), std::span<const OptionName>(kInternetOptions),
+        std::span<const OptionName>(kIpv6Options)}) {
+    if (domain == AF_INET && names.data() == kIpv6Options) continue;
+    const DefaultOptions defaults = default_options(domain, type, names);
+    PD_TRY_WITHIN(entry.where,
+                  capture_socket_options(fd, names, defaults, record->mutable_options()));
+  }
+  return {};
 }
 
 }  // namespace perdure::capture

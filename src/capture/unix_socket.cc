@@ -227,8 +227,10 @@ Status capture_unix_socket(FileContext& context, OpenFileEntry& entry) {
   record->set_inode(entry.file.st_ino);
   record->set_address(state.name);
   record->set_shutdown(state.info.shutdown);
-  PD_TRY_WITHIN(entry.where,
-                capture_socket_options(fd, common_options(), record->mutable_options()));
+  auto [defaults, is_new] = context.unix_defaults.try_emplace(state.info.type);
+  if (is_new) defaults->second = default_options(AF_UNIX, state.info.type, common_options());
+  PD_TRY_WITHIN(entry.where, capture_socket_options(fd, common_options(), defaults->second,
+                                                    record->mutable_options()));
   if (state.info.state == kStateListen) {
     record->set_role(object::UnixSocket::LISTENING);
     record->set_backlog(state.info.backlog);

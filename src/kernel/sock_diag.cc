@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "base/bytes.h"
 
@@ -96,13 +97,13 @@ Result<UnixSocketInfo> SocketDiag::unix_socket(uint64_t inode) const {
   if (::send(socket_.get(), &request, sizeof(request), 0) < 0) {
     return Error::system(errno, "ask sock_diag");
   }
-  std::vector<uint8_t> answer(kAnswerBytesMax);
+  const auto answer = std::make_unique_for_overwrite<uint8_t[]>(kAnswerBytesMax);
   ssize_t got;
   do {
-    got = ::recv(socket_.get(), answer.data(), answer.size(), 0);
+    got = ::recv(socket_.get(), answer.get(), kAnswerBytesMax, 0);
   } while (got < 0 && errno == EINTR);
   if (got < 0) return Error::system(errno, "ask sock_diag");
-  return parse_answer(Bytes(answer.data(), static_cast<size_t>(got)));
+  return parse_answer(Bytes(answer.get(), static_cast<size_t>(got)));
 }
 
 }  // namespace perdure::kernel
