@@ -62,9 +62,13 @@ class App:
         if self.perdure:
             command = [self.perdure.binary, "run", "--name", self.workspace.group, *self.perdure.store_option(), "--",
                        *self.command]
-            self.terminal = Terminal(command, self.workspace.environment(**environment))
         else:
-            self.terminal = Terminal(self.command, self.workspace.environment(**environment))
+            command = self.command
+        self.open_terminal(command, environment)
+
+    def open_terminal(self, command, environment):
+        self.terminal = Terminal(command, self.workspace.environment(**environment))
+        self.workspace.adopt(self.terminal.pid)
 
     def checkpoint(self):
         """Saves; the epoch, or None in native mode."""
@@ -91,7 +95,7 @@ class App:
             self.perdure.restore(epoch=epoch)
             return
         command = [self.perdure.binary, "restore", self.workspace.group, *self.perdure.store_option()]
-        self.terminal = Terminal(command, self.workspace.environment())
+        self.open_terminal(command, {})
 
     def lose(self, after_save=None):
         """Saves, lets after_save() change what must be forgotten, loses everything, brings it back; the epoch."""
