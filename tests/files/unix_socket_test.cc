@@ -212,6 +212,36 @@ TEST(UnixDatagram, SendersNamesAndConnectionsComeBack) {
   expect_round_trip(plan);
 }
 
+TEST(UnixDatagram, EmptyMessagesSurviveSeveralEpochs) {
+  const Folder folder;
+  const std::string path = folder / "box";
+  Plan plan;
+  plan.set_up = [&] {
+    ::unlink(path.c_str());
+    place(bound_socket(SOCK_DGRAM, path), 20);
+    place(connected_socket(SOCK_DGRAM, path), 21);
+    place(bound_socket(SOCK_DGRAM, std::string("\0perdure-trip-empty", 19)), 22);
+    make_pair_at(SOCK_SEQPACKET, 23, 24);
+    place(::eventfd(0, 0), 25);
+    REQUIRE(kernel::connect_socket(22, kernel::unix_address(path)).ok());
+    for (const int fd : {21, 22, 23}) {
+      for (const char* text : {"a", "", "b", ""}) send_files(fd, text, {25});
+    }
+  };
+  plan.check = [](int) {
+    const auto expect = [](int fd) {
+      for (const char* text : {"a", "", "b", ""}) {
+        size_t files = 0;
+        REQUIRE(receive(fd, 100, 50, &files) == text && files == 1);
+      }
+    };
+    expect(20);
+    expect(20);
+    expect(24);
+  };
+  expect_round_trip(plan);
+}
+
 TEST(UnixDatagram, AServiceOutsideIsConnectedAgain) {
   const Folder folder;
   const int service = bound_socket(SOCK_DGRAM, folder / "log");

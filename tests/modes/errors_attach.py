@@ -23,7 +23,7 @@ def case_other_users_process(scene):
     scene.perdure.binary = "/usr/bin/setpriv"
     arguments = ["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", scene.workspace.path("perdure"), "attach", pid,
                  "--name", scene.name, *scene.store()]
-    scene.refuse(arguments, [pid, "permi"], pid=pid, store_may_change=True)
+    scene.refuse(arguments, [pid, "another user"], pid=pid, store_may_change=True, HOME=scene.workspace.folder)
 
 
 def case_debugged_process(scene):

@@ -54,7 +54,7 @@ def case_file_grew(scene):
     def change(path):
         with open(path, "a", encoding="utf-8") as file:
             file.write("more")
-    open_file_case(scene, change, ["size"])
+    open_file_case(scene, change, ["5004 bytes"])
 
 
 def case_file_rewritten(scene):

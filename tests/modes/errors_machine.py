@@ -13,7 +13,7 @@ def case_missing_privileges(scene):
     scene.perdure.binary = "/usr/bin/setpriv"
     as_nobody = ["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", scene.workspace.path("perdure")]
     scene.refuse([*as_nobody, "run", "-d", "--name", scene.name, *scene.store(), "--", "/bin/sleep", "5"], ["root"],
-                 store_may_change=True)
+                 store_may_change=True, HOME=scene.workspace.folder)
 
 
 def case_check_names_what_is_missing(scene):

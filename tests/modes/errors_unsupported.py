@@ -12,7 +12,7 @@ UNSUPPORTED = {
     "tcp": "import socket; l = socket.create_server(('127.0.0.1', 0)); s = socket.create_connection(l.getsockname()); "
            "fd = s.fileno()",
     "netlink": "import socket; s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); fd = s.fileno()",
-    "proc": "import os; fd = os.open('/proc/self', os.O_RDONLY); ns = os.open('/proc/self/ns/net', os.O_RDONLY); fd = ns",
+    "namespace": "import os; fd = os.open('/proc/self/ns/net', os.O_RDONLY)",
     "pidfd": "import os; fd = os.pidfd_open(os.getppid())",
 }
 
@@ -51,7 +51,7 @@ def case_unsupported_netlink(scene):
 
 
 def case_unsupported_namespace_file(scene):
-    refused_descriptor(scene, UNSUPPORTED["proc"])
+    refused_descriptor(scene, UNSUPPORTED["namespace"])
 
 
 def case_unsupported_pidfd(scene):

@@ -96,7 +96,7 @@ def python(code):
 
 
 def main(cases):
-    """Runs the case that the command line names, out of a table's globals()."""
+    """Runs the case that the command line names, out of a table's globals(), and exits."""
     name = sys.argv[1]
 
     def body():
@@ -110,4 +110,4 @@ def main(cases):
                 scene.perdure.binary = os.environ["PERDURE_BINARY"]
                 scene.perdure.remove()
 
-    return run_test(f"{name}", body)
+    sys.exit(run_test(f"{name}", body))

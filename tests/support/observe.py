@@ -10,7 +10,8 @@ def observe(pid):
     """Maps, descriptors and signals of a process, as lines. The state of a sleeper that just ran may differ: R is S."""
     lines = []
     with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
-        lines += [f"map {line.strip()}" for line in file]
+        # One page of code stays in a program while an engine is attached to it.
+        lines += [f"map {line.strip()}" for line in file if "/memfd:perdure-batch" not in line]
     for fd in sorted(os.listdir(f"/proc/{pid}/fd"), key=int):
         with open(f"/proc/{pid}/fdinfo/{fd}", encoding="utf-8", errors="replace") as info:
             position = " ".join(" ".join(line.split()) for line in info if line.startswith(("pos", "flags")))
