@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "capture/file_kinds.h"
+#include "capture/unix_queue.h"
 #include "kernel/file.h"
 #include "kernel/proc/read.h"
 #include "kernel/proc/status.h"
@@ -187,6 +188,7 @@ Status relate(FileContext& context) {
 
 Status read_contents(FileContext& context) {
   PD_TRY(read_pipes(context));
+  PD_TRY(requeue_empty_messages(context));
   return read_ptys(context);
 }
 

@@ -2,6 +2,10 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <optional>
+#include <vector>
+
 #include "kernel/socket.h"
 
 namespace perdure::capture {
@@ -90,6 +94,88 @@ Status capture_messages(FileContext& context, OpenFileEntry& entry, PeekWalk* wa
   return Error(Code::kLimit, "too many messages in the queue");
 }
 
+constexpr uint8_t kShutSend = 2;
+
+bool has_empty_message(const object::UnixSocket& socket) {
+  const auto& queue = socket.queue();
+  return socket.type() != SOCK_STREAM && socket.connection_ends() == false &&
+         std::any_of(queue.begin(), queue.end(),
+                     [](const object::UnixMessage& message) { return message.data().empty(); });
+}
+
+// The address of a bound socket as we can send to it; empty if we cannot.
+std::string address_from_here(const UnixState& to) {
+  constexpr size_t kPathBytesMax = 107;  // sun_path with its NUL
+  if (to.name.empty()) return {};
+  if (to.name[0] == '\0') return kernel::unix_address(to.name);
+  const std::string path = "/proc/" + std::to_string(to.entry->holder) + "/root" + to.name;
+  const bool reachable = to.name[0] == '/' && path.size() <= kPathBytesMax &&
+                         !to.entry->record.unix_socket().path_gone();
+  return reachable ? kernel::unix_address(path) : std::string();
+}
+
+// Where a message to a socket can be sent from.
+struct Origin {
+  const UnixState* sender = nullptr;  // null: any unnamed socket will do
+  std::string address;                // of the receiver; empty: the sender is connected to it
+};
+
+std::optional<Origin> find_origin(const FileContext& context, const UnixState& to,
+                                  const std::string& sender_name) {
+  const auto peer = context.unix_sockets.find(to.info.peer_inode);
+  const bool from_peer = to.info.has_peer && peer != context.unix_sockets.end();
+  if (from_peer && (peer->second.info.shutdown & kShutSend) != 0) return std::nullopt;
+  if (from_peer && peer->second.info.peer_inode == to.entry->file.st_ino) {
+    return Origin{&peer->second, {}};
+  }
+  const std::string address = address_from_here(to);
+  if (to.info.has_peer || to.info.type != SOCK_DGRAM || address.empty()) return std::nullopt;
+  if (sender_name.empty()) return Origin{nullptr, address};
+  for (const auto& [inode, state] : context.unix_sockets) {
+    const bool named = state.info.type == SOCK_DGRAM && state.name == sender_name;
+    if (named && (state.info.shutdown & kShutSend) == 0) {
+      return Origin{&state, address};
+    }
+  }
+  return std::nullopt;
+}
+
+Status send_again(const FileContext& context, const Origin& origin, const PeekedMessage& message) {
+  kernel::OutgoingMessage outgoing = {message.data, {}, origin.address};
+  for (const Fd& file : message.files) outgoing.files.push_back(file.get());
+  if (origin.sender != nullptr) {
+    return kernel::send_message(origin.sender->entry->duplicate.get(), outgoing);
+  }
+  const auto scope = PD_TRY(kernel::NetworkScope::enter(context.members[0].pid));
+  const Fd unnamed = PD_TRY(kernel::make_socket(AF_UNIX, SOCK_DGRAM, 0));
+  return kernel::send_message(unnamed.get(), outgoing);
+}
+
+Status requeue(const FileContext& context, const UnixState& state) {
+  const auto& queue = state.entry->record.unix_socket().queue();
+  std::vector<Origin> origins;
+  size_t largest = 1;
+  for (const object::UnixMessage& message : queue) {
+    std::optional<Origin> origin = find_origin(context, state, message.sender());
+    if (!origin) return {};
+    origins.push_back(*std::move(origin));
+    largest = std::max(largest, message.data().size());
+  }
+  std::vector<PeekedMessage> taken;
+  Status status;
+  for (size_t i = 0; i < origins.size() && status.ok(); ++i) {
+    Result<Peeked> message = kernel::take_message(state.entry->duplicate.get(), largest);
+    if (!message.ok()) status = std::move(message).error();
+    if (!message.ok() || !*message) break;
+    taken.push_back(std::move(**message));
+  }
+  for (size_t i = 0; i < taken.size(); ++i) {
+    const Status sent = send_again(context, origins[i], taken[i]);
+    if (!sent.ok()) status = sent;
+  }
+  return status;
+}
+
 }  // namespace
 
 Status capture_unix_queue(FileContext& context, OpenFileEntry& entry, int type, Ended ended) {
@@ -104,6 +190,14 @@ Status capture_unix_queue(FileContext& context, OpenFileEntry& entry, int type, 
     return std::move(read).error().within(entry.where);
   }
   return read;
+}
+
+Status requeue_empty_messages(FileContext& context) {
+  for (const auto& [inode, state] : context.unix_sockets) {
+    if (!has_empty_message(state.entry->record.unix_socket())) continue;
+    PD_TRY_WITHIN(state.entry->where, requeue(context, state));
+  }
+  return {};
 }
 
 }  // namespace perdure::capture

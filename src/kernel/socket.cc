@@ -212,7 +212,9 @@ Status send_message(int fd, const OutgoingMessage& message) {
   return send_message(fd, {message.data.substr(static_cast<size_t>(sent)), {}, message.address});
 }
 
-Result<std::optional<PeekedMessage>> peek_message(int fd, size_t size_max) {
+namespace {
+
+Result<std::optional<PeekedMessage>> receive(int fd, size_t size_max, int flags) {
   PeekedMessage message;
   message.data.resize(size_max);
   sockaddr_storage sender = {};
@@ -227,7 +229,7 @@ Result<std::optional<PeekedMessage>> peek_message(int fd, size_t size_max) {
   header.msg_control = control.data();
   header.msg_controllen = control.size();
   const ssize_t got =
-      retrying([&] { return ::recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+      retrying([&] { return ::recvmsg(fd, &header, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
   if (got < 0 && (errno == EAGAIN || errno == ENOTCONN || errno == EINVAL)) {
     return std::optional<PeekedMessage>();
   }
@@ -240,6 +242,16 @@ Result<std::optional<PeekedMessage>> peek_message(int fd, size_t size_max) {
   message.data.resize(static_cast<size_t>(got));
   message.sender.assign(reinterpret_cast<const char*>(&sender), header.msg_namelen);
   return std::optional<PeekedMessage>(std::move(message));
+}
+
+}  // namespace
+
+Result<std::optional<PeekedMessage>> peek_message(int fd, size_t size_max) {
+  return receive(fd, size_max, MSG_PEEK);
+}
+
+Result<std::optional<PeekedMessage>> take_message(int fd, size_t size_max) {
+  return receive(fd, size_max, 0);
 }
 
 // The kernel copies message by message, and counts one only when it was copied whole

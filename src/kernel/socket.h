@@ -63,6 +63,8 @@ struct PeekedMessage {
 // Looks at what lies at the socket's peek offset, at most size_max bytes, and moves that offset on;
 // the queue stays as it is. Nothing if there is no more.
 Result<std::optional<PeekedMessage>> peek_message(int fd, size_t size_max);
+// The same, and takes it out.
+Result<std::optional<PeekedMessage>> take_message(int fd, size_t size_max);
 
 // Of a stream whose next `size` bytes, at the peek offset, end with a whole message: where that
 // message begins. The peek offset moves.
