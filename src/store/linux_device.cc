@@ -11,16 +11,25 @@ namespace {
 
 constexpr const char* kLockName = "lock";
 
+// Writes of at least this size go through the page cache: just as fast into allocated space (measured: 72 ms for 230 MiB,
+// 83 ms direct), and what was saved last, which a restore wants first, is then in memory. Small ones are direct, because
+// they are waited for.
+constexpr size_t kCachedWriteMin = 256u << 10;
+
 class LinuxFile final : public File {
  public:
-  LinuxFile(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  // cached: a second, buffered descriptor of the same file; may be invalid.
+  LinuxFile(Fd fd, Fd cached, std::string path)
+      : fd_(std::move(fd)), cached_(std::move(cached)), path_(std::move(path)) {}
 
   Result<size_t> read_at(uint64_t offset, MutableBytes out) const override {
     return PD_TRY_WITHIN(path_, kernel::read_file_at(fd_, offset, out));
   }
   Status write_at(uint64_t offset, Bytes data) override {
     PD_ASSERT(offset % kBlockSize == 0 && data.size() % kBlockSize == 0);
-    PD_TRY_WITHIN(path_, kernel::write_file_at(fd_, offset, data));
+    const bool cached = cached_.valid() && data.size() >= kCachedWriteMin;
+    PD_TRY_WITHIN(path_, kernel::write_file_at(cached ? cached_ : fd_, offset, data));
+    if (cached) kernel::start_writing(cached_, offset, data.size());
     return Ok{};
   }
   Status sync() override {
@@ -37,6 +46,7 @@ class LinuxFile final : public File {
 
  private:
   Fd fd_;
+  Fd cached_;
   std::string path_;
 };
 
@@ -82,7 +92,12 @@ class LinuxDevice final : public Device {
     const auto caching =
         mode == FileMode::kRead ? kernel::Caching::kBuffered : kernel::Caching::kDirectIfPossible;
     Fd fd = PD_TRY_WITHIN(path, kernel::open_disk_file(path, open_for, caching));
-    return std::make_shared<LinuxFile>(std::move(fd), path);
+    Fd cached;
+    if (mode != FileMode::kRead) {
+      cached = PD_TRY_WITHIN(
+          path, kernel::open_disk_file(path, kernel::OpenFor::kWrite, kernel::Caching::kBuffered));
+    }
+    return std::make_shared<LinuxFile>(std::move(fd), std::move(cached), path);
   }
 
   Status remove(const std::string& file_name) override {
@@ -105,7 +120,8 @@ class LinuxDevice final : public Device {
                                     (pid.empty() ? "(unknown)" : pid))
           .with_remedy("let that engine finish, or end it first");
     }
-    // Of one width, so that nothing is to be cut off: ext4's truncate waits for the journal, up to 6 ms.
+    // Of one width, so that nothing is to be cut off: ext4's truncate waits for the journal, up to
+    // 6 ms.
     std::string pid = std::to_string(kernel::own_pid());
     pid.resize(kLockBytes - 1, ' ');
     pid += '\n';

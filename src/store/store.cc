@@ -15,6 +15,9 @@ namespace {
 // state without it.
 constexpr int kReaderAttempts = 5;
 
+// Has no state; a writer may outlive the Store that it came from.
+const SystemClock kSystemClock;
+
 Error no_store(const Device& device) {
   return Error(Code::kNotFound, "there is no store in " + device.name())
       .with_remedy("check the directory; an engine creates the store at its first checkpoint");
@@ -72,7 +75,7 @@ Result<std::unique_ptr<Store>> Store::open(Options options) {
   auto impl = std::make_unique<Impl>();
   impl->device =
       options.device ? options.device : std::shared_ptr<Device>(linux_device(options.directory));
-  impl->clock = options.clock != nullptr ? options.clock : &impl->system_clock;
+  impl->clock = options.clock != nullptr ? options.clock : &kSystemClock;
   if (options.access == Access::kWrite) {
     PD_TRY(open_for_writing(options, *impl));
   } else {

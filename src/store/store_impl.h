@@ -13,7 +13,6 @@ namespace perdure::store {
 class Store::Impl {
  public:
   std::shared_ptr<Device> device;
-  SystemClock system_clock;
   const Clock* clock = nullptr;
   std::shared_ptr<WriterCore> core;   // null: opened for reading
   Catalog read_catalog;               // opened for reading

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "store/sim_device.h"
 #include "store/store.h"
 
 namespace perdure::store::testing {
@@ -50,6 +51,18 @@ using Page = std::vector<uint8_t>;
 
 inline Bytes bytes_of_text(const std::string& text) {
   return Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+}
+
+// A store on this disk, for writing, in small segments.
+inline Options options_on(const std::shared_ptr<SimDisk>& disk,
+                          uint64_t segment_bytes = 256 << 10) {
+  Options options;
+  options.device = disk->device();
+  options.access = Access::kWrite;
+  options.create = Create::kIfMissing;
+  options.writing = Writing::kInline;
+  options.segment_bytes = segment_bytes;
+  return options;
 }
 
 // A page that no other seed gives; compressible by half.

@@ -17,6 +17,15 @@ bool full_index_due(const EpochRecord& tip, uint64_t delta_bytes, uint64_t full_
   return tip.depth + 1 > kChainUsual && tip.chain_bytes + delta_bytes >= full_bytes;
 }
 
+Error not_durable(Epoch epoch, const Error& cause) {
+  const std::string remedy =
+      cause.code() == Code::kFull ? "free space, or keep fewer epochs" : "check the disk";
+  Error error =
+      Error(cause).within("epoch " + std::to_string(epoch.value) + " could not be made durable");
+  if (!error.remedy().empty()) return error;
+  return std::move(error).with_remedy(remedy + "; earlier epochs are intact");
+}
+
 }  // namespace
 
 void WriterCore::place_records(FramePlace frame) {
@@ -140,16 +149,7 @@ void WriterCore::settle_front() {
     catalog_.add(front.record);
   } else {
     failed_ = true;
-    front.error = Error(status.error())
-                      .within("epoch " + std::to_string(front.record.info.epoch.value) +
-                              " could not be made durable");
-    if (front.error->remedy().empty()) {
-      front.error =
-          std::move(*front.error)
-              .with_remedy(status.error().code() == Code::kFull
-                               ? "free space, or keep fewer epochs; earlier epochs are intact"
-                               : "check the disk; earlier epochs are intact");
-    }
+    front.error = not_durable(front.record.info.epoch, status.error());
   }
   pending_.pop_front();
 }
