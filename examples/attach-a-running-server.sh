@@ -4,7 +4,7 @@ set -eu
 perdure=${PERDURE:-perdure}
 dir=$(mktemp -d)
 name=adopted-$$
-trap '"$perdure" kill "$name" >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
+trap '"$perdure" rm --force --store "$dir/store" "$name" >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
 cli() { redis-cli -s "$dir/socket" "$@" 2>/dev/null; }
 wait_for_server() {
   for _ in $(seq 1000); do

@@ -5,7 +5,7 @@ set -eu
 perdure=${PERDURE:-perdure}
 dir=$(mktemp -d)
 name=counter-$$
-trap '"$perdure" kill "$name" >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
+trap '"$perdure" rm --force --store "$dir/store" "$name" >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
 mkfifo "$dir/numbers"
 
 cat >"$dir/counter.py" <<'PY'

@@ -227,9 +227,7 @@ class Demo:
 
     def clean_up(self):
         with contextlib.suppress(Exception):
-            self._perdure.run("kill", self._name)
-        with contextlib.suppress(Exception):
-            self._perdure.run("rm", self._name, "--store", self._perdure.store)
+            self._perdure.run("rm", "--force", "--store", self._perdure.store, self._name)
 
 
 def alive(pid):

@@ -36,7 +36,7 @@ class Bench:
             yield Group(self, perdure, name)
         finally:
             with contextlib.suppress(Exception):
-                perdure.run("kill", name)
+                perdure.run("rm", "--force", "--store", perdure.store, name)
             shutil.rmtree(perdure.store, ignore_errors=True)
 
 
