@@ -69,21 +69,6 @@ TEST(Damage, ADamagedPageIsNamedAndOtherEpochsAreNot) {
     const auto reader = PD_ASSERT_OK(store->read_epoch(Epoch(epoch)));
     EXPECT_EQ(PD_ASSERT_OK(read_model(*reader)), sample.models[epoch]);
   }
-  int calls = 0;
-  const ScrubReport report = PD_ASSERT_OK(store->scrub([&](const ScrubProgress& progress) {
-    ++calls;
-    EXPECT_EQ(progress.epochs_total, 3u);
-  }));
-  EXPECT_GE(calls, 1);
-  ASSERT_EQ(report.damage.size(), 1u);
-  EXPECT_EQ(report.damage[0].epoch, Epoch(2));
-}
-
-TEST(Damage, ScrubBlamesEveryEpochThatNeedsTheDamagedPage) {
-  Sample sample;
-  sample.segment()[sample.offset_of(Epoch(1), 100)] ^= 1;
-  const auto store = PD_ASSERT_OK(Store::open(on(sample.disk, Access::kRead)));
-  EXPECT_EQ(PD_ASSERT_OK(store->scrub({})).damage.size(), 3u);
 }
 
 // Whatever single block is spoilt: no crash, no invented data, and every epoch either reads as it
