@@ -94,6 +94,11 @@ Status write_file_at(const Fd& fd, uint64_t offset, Bytes data) {
   return Ok{};
 }
 
+void start_writing(const Fd& fd, uint64_t offset, uint64_t size) {
+  (void)::sync_file_range(fd.get(), static_cast<off64_t>(offset), static_cast<off64_t>(size),
+                          SYNC_FILE_RANGE_WRITE);
+}
+
 Status allocate_file(const Fd& fd, uint64_t size) {
   const int result = retried([&] { return ::fallocate(fd.get(), 0, 0, static_cast<off_t>(size)); });
   if (result == 0) return Ok{};
