@@ -92,6 +92,11 @@ class Session:
 
     def lose(self):
         """Everything of the group is gone, suddenly."""
+        if self.process:
+            # Nobody shall see the others die, as nobody would in a power cut.
+            for pid in self.workspace.pids():
+                if executable(pid) == self.options.program:
+                    os.kill(pid, signal.SIGSTOP)
         self.perdure.kill()
         if self.process:
             self.process.wait(timeout=10)
@@ -111,7 +116,7 @@ class Session:
             time.sleep(self.options.outage / 1000)
 
     def kill_engine(self):
-        group = {pid for pid in self.workspace.pids() if os.readlink(f"/proc/{pid}/exe") == self.options.program}
+        group = {pid for pid in self.workspace.pids() if executable(pid) in (self.options.program, None)}
         engines = [pid for pid in self.workspace.pids() if pid not in group and not is_init(pid)]
         if not engines:
             raise Failure("no engine process was found")
@@ -127,7 +132,7 @@ class Session:
             if result.returncode == 0:
                 raise Failure("the checkpoint succeeded: if this kind is supported by now, say so in the program")
             name = os.path.basename(self.options.program)[:15]
-            for word in ("cannot be saved", "pid ", name):
+            for word in ("cannot be saved", name):
                 if word not in result.stderr:
                     raise Failure(f"the refusal lacks {word!r}: {result.stderr}")
         if self.perdure.epochs():
@@ -180,6 +185,14 @@ class Session:
             raise Failure("the program never reached a checkpoint")
         if self.process and self.mode == "native" and self.process.wait(timeout=10) != 0:
             raise Failure(f"the program ended with status {self.process.returncode}")
+
+
+def executable(pid):
+    """The path of a process's executable; None if it has ended, or is no program of its own any more."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return None
 
 
 def is_init(pid):
