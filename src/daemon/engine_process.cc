@@ -88,12 +88,11 @@ Status give_up_caller(const LaunchOptions& options) {
 
 int serve(const LaunchOptions& options, EngineTask& task, Begun begun, Fd starter, Log& log) {
   SystemClock clock;
-  int terminal = options.show_terminal ? begun.group->terminal_fd() : -1;
-  say(starter, begun.started, terminal);
+  bool shows_terminal = options.show_terminal && begun.group->terminal_fd() >= 0;
   Server server(*begun.group, std::move(begun.listener), options.place.store, clock, log);
   server.keep_by_default(task.keep());
   if (options.foreground && kernel::set_nonblocking(starter).ok()) {
-    server.adopt(std::move(starter), true, terminal >= 0);
+    server.adopt(std::move(starter), true, shows_terminal);
   }
   starter.reset();
   auto result = server.run();
@@ -120,6 +119,8 @@ int run_engine(const Places& places, const LaunchOptions& options, EngineTask& t
     undo(places, options.place, task);
     return fail(starter, begun.error());
   }
+  // The user waits for this; what is left to do is between the engine and its log.
+  say(starter, begun->started, options.show_terminal ? begun->group->terminal_fd() : -1);
   Log log = Log::open(options.place.directory + "/engine.log");
   log.info(fmt::format("engine {} holds group {} ({} processes, root {})", ::getpid(),
                        options.place.name, begun->started.started().processes(),
