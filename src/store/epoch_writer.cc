@@ -21,33 +21,42 @@ EpochWriter::~EpochWriter() {
   if (!finished_) core_->abandon();
 }
 
-Status EpochWriter::put_record(ObjectId object, uint32_t kind, Bytes record) {
-  return core_->put_record(object, kind, record);
+// An epoch that lacks what could not be put must never be committed.
+Status EpochWriter::kept(Status status) {
+  if (!status.ok() && !first_error_) first_error_ = status.error();
+  return status;
 }
-Status EpochWriter::erase_object(ObjectId object) { return core_->erase_object(object); }
+
+Status EpochWriter::put_record(ObjectId object, uint32_t kind, Bytes record) {
+  return kept(core_->put_record(object, kind, record));
+}
+Status EpochWriter::erase_object(ObjectId object) { return kept(core_->erase_object(object)); }
 Status EpochWriter::put_pages(ObjectId memory, uint64_t first_page, Bytes data) {
-  return core_->put_pages(memory, first_page, data);
+  return kept(core_->put_pages(memory, first_page, data));
 }
 Status EpochWriter::erase_pages(ObjectId memory, uint64_t first_page, uint64_t count) {
-  return core_->erase_pages(memory, first_page, count);
+  return kept(core_->erase_pages(memory, first_page, count));
 }
 Status EpochWriter::share_pages(ObjectId memory, uint64_t first_page, uint64_t count,
                                 ObjectId source, uint64_t source_first_page) {
-  return core_->share_pages(memory, first_page, count, source, source_first_page);
+  return kept(core_->share_pages(memory, first_page, count, source, source_first_page));
 }
 Result<MutableBytes> EpochWriter::page_buffer() { return core_->page_buffer(); }
 
-Result<EpochInfo> EpochWriter::commit(CommitInfo info) {
+Result<std::shared_ptr<PendingCommit>> EpochWriter::submitted(CommitInfo info) {
   PD_ASSERT(!finished_);
-  const std::shared_ptr<PendingCommit> pending = PD_TRY(core_->submit(std::move(info)));
+  if (first_error_) return *first_error_;
+  std::shared_ptr<PendingCommit> pending = PD_TRY(core_->submit(std::move(info)));
   finished_ = true;
-  return core_->wait(pending);
+  return pending;
+}
+
+Result<EpochInfo> EpochWriter::commit(CommitInfo info) {
+  return core_->wait(PD_TRY(submitted(std::move(info))));
 }
 
 Result<PendingEpoch> EpochWriter::submit(CommitInfo info) {
-  PD_ASSERT(!finished_);
-  std::shared_ptr<PendingCommit> pending = PD_TRY(core_->submit(std::move(info)));
-  finished_ = true;
+  std::shared_ptr<PendingCommit> pending = PD_TRY(submitted(std::move(info)));
   core_->run_behind();
   return PendingEpoch(core_, std::move(pending));
 }

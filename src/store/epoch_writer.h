@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/bytes.h"
@@ -84,9 +85,13 @@ class EpochWriter {
   Result<PendingEpoch> submit(CommitInfo info);
 
  private:
+  Status kept(Status status);
+  Result<std::shared_ptr<PendingCommit>> submitted(CommitInfo info);
+
   std::shared_ptr<WriterCore> core_;
   Epoch epoch_;
   Epoch parent_;
+  std::optional<Error> first_error_;
   bool finished_ = false;
 };
 

@@ -103,6 +103,10 @@ TEST_F(EpochWriterTest, WhatCannotBeStoredIsRefused) {
             Code::kLimit);
   EXPECT_EQ(code(store_->begin_epoch().ok() ? Status() : Status(store_->begin_epoch().error())),
             Code::kInvalid);
+  // An epoch that lacks something is never committed.
+  EXPECT_EQ(writer_->commit({}).error().code(), Code::kInvalid);
+  writer_.reset();
+  writer_ = PD_ASSERT_OK(store_->begin_epoch());
   EXPECT_EQ(writer_->commit({0, std::string(kNoteBytesMax + 1, 'n')}).error().code(), Code::kLimit);
   writer_.reset();
   EXPECT_TRUE(store_->epochs().empty());

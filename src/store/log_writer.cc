@@ -27,12 +27,16 @@ constexpr int kZstdLevel =
 
 LogWriter::LogWriter(Setup setup) : setup_(std::move(setup)), queue_(setup_.device, setup_.thread) {
   if (setup_.compress == Compress::kYes) {
+    compressor_.reset(ZSTD_createCCtx());
+    PD_ASSERT(compressor_ != nullptr);
     raw_pages_ = AlignedBuffer(kFramePagesMax * kPageSize);
     scratch_.resize(ZSTD_compressBound(kUnitPages * kPageSize));
   }
 }
 
 LogWriter::~LogWriter() = default;
+
+void LogWriter::FreeCompressor::operator()(ZSTD_CCtx_s* context) const { ZSTD_freeCCtx(context); }
 
 Status LogWriter::resume(FramePlace end_of_log, uint64_t anchor_sequence) {
   PD_ASSERT(!has_segment());
@@ -111,8 +115,8 @@ uint64_t LogWriter::compress_page_frame(uint8_t* frame, uint32_t* unit_bytes) {
   uint8_t* out = frame + kBlockSize;
   for (uint32_t first = 0; first < frame_.count; first += kUnitPages) {
     const size_t raw = std::min(kUnitPages, frame_.count - first) * kPageSize;
-    const size_t size =
-        ZSTD_compress(scratch_.data(), scratch_.size(), page_slot(first), raw, kZstdLevel);
+    const size_t size = ZSTD_compressCCtx(compressor_.get(), scratch_.data(), scratch_.size(),
+                                          page_slot(first), raw, kZstdLevel);
     const bool worth_it = ZSTD_isError(size) == 0 && size < raw;
     std::memcpy(out, worth_it ? scratch_.data() : page_slot(first), worth_it ? size : raw);
     *unit_bytes = static_cast<uint32_t>(worth_it ? size : raw);
@@ -164,8 +168,8 @@ Result<FramePlace> LogWriter::append(FrameKind kind, Epoch epoch, Bytes payload)
   std::vector<uint8_t> compressed;
   if (setup_.compress == Compress::kYes && payload.size() >= kCompressMin) {
     compressed.resize(ZSTD_compressBound(payload.size()));
-    const size_t size = ZSTD_compress(compressed.data(), compressed.size(), payload.data(),
-                                      payload.size(), kZstdLevel);
+    const size_t size = ZSTD_compressCCtx(compressor_.get(), compressed.data(), compressed.size(),
+                                          payload.data(), payload.size(), kZstdLevel);
     if (ZSTD_isError(size) == 0 && size < payload.size() && size >= payload.size() / 32768 + 1) {
       payload = Bytes(compressed).first(size);
       header.flags = kFrameCompressed;

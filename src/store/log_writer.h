@@ -16,6 +16,8 @@
 #include "store/io_queue.h"
 #include "store/page_map.h"
 
+struct ZSTD_CCtx_s;
+
 namespace perdure::store {
 
 enum class Compress : uint8_t { kNo, kYes };
@@ -134,6 +136,10 @@ class LogWriter {
 
   PageFrame frame_;
   Epoch frame_epoch_;
+  struct FreeCompressor {
+    void operator()(ZSTD_CCtx_s* context) const;
+  };
+  std::unique_ptr<ZSTD_CCtx_s, FreeCompressor> compressor_;
   AlignedBuffer raw_pages_;  // compressing: the pages of the open frame
   std::vector<uint8_t> scratch_;
 

@@ -46,12 +46,18 @@ Status read_exactly(const File& file, uint64_t offset, MutableBytes out) {
   return Ok{};
 }
 
+struct FreeDecompressor {
+  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+};
+
 // Decompresses one unit; raw has its full size.
-Status read_unit(const File& file, uint64_t offset, uint32_t stored_bytes, MutableBytes raw) {
+Status read_unit(ZSTD_DCtx* decompressor, const File& file, uint64_t offset, uint32_t stored_bytes,
+                 MutableBytes raw) {
   if (stored_bytes == raw.size()) return read_exactly(file, offset, raw);
   std::vector<uint8_t> stored(stored_bytes);
   PD_TRY(read_exactly(file, offset, stored));
-  const size_t size = ZSTD_decompress(raw.data(), raw.size(), stored.data(), stored.size());
+  const size_t size =
+      ZSTD_decompressDCtx(decompressor, raw.data(), raw.size(), stored.data(), stored.size());
   if (ZSTD_isError(size) != 0 || size != raw.size()) {
     return corrupt(file.name(), offset, "stored pages do not decompress");
   }
@@ -62,13 +68,15 @@ Status read_units(const File& file, const PageTable& table, const PageExtent& ex
                   MutableBytes out) {
   uint64_t offset = (uint64_t{extent.location.block} + 1) * kBlockSize;
   const uint32_t first_slot = extent.location.slot, end_slot = first_slot + extent.count;
+  const std::unique_ptr<ZSTD_DCtx, FreeDecompressor> decompressor(ZSTD_createDCtx());
+  PD_ASSERT(decompressor != nullptr);
   std::vector<uint8_t> raw;
   for (uint32_t unit = 0; unit < table.unit_bytes.size(); ++unit) {
     const uint32_t begin = unit * kUnitPages;
     const uint32_t end = std::min<uint32_t>(begin + kUnitPages, table.header.pages);
     if (end > first_slot && begin < end_slot) {
       raw.resize((end - begin) * kPageSize);
-      PD_TRY(read_unit(file, offset, table.unit_bytes[unit], raw));
+      PD_TRY(read_unit(decompressor.get(), file, offset, table.unit_bytes[unit], raw));
       const uint32_t from = std::max(begin, first_slot), to = std::min(end, end_slot);
       std::memcpy(out.data() + (from - first_slot) * kPageSize,
                   raw.data() + (from - begin) * kPageSize, (to - from) * kPageSize);
