@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -154,44 +153,11 @@ ObjectId executable_record(const object::AddressSpace& space, const MappedFiles&
   return {};
 }
 
-bool ignores_trap(const kernel::proc::TaskStatus& status) {
-  return (status.ignored >> (SIGTRAP - 1) & 1) != 0;
-}
-
-// Puts an ignored SIGTRAP back after the traps of batches, on every path.
-class TrapGuard {
- public:
-  TrapGuard(StoppedProcess* process, const ProcessMemo& memo) : process_(*process), memo_(memo) {}
-  TrapGuard(const TrapGuard&) = delete;
-  TrapGuard& operator=(const TrapGuard&) = delete;
-  ~TrapGuard() {
-    if (!memo_.ignores_trap || process_.threads.front().tracee.tid() == 0) return;
-    Tracee& leader = process_.threads.front().tracee;
-    Result<RegisterGuard> guard = RegisterGuard::hold(&leader);
-    if (!guard.ok()) return;
-    (void)kernel::ignore_trap_signal(&leader, memo_.area.syscall_instruction(),
-                                     memo_.area.batch().out(32));
-  }
-
- private:
-  StoppedProcess& process_;
-  const ProcessMemo& memo_;
-};
-
-// The trap of an earlier batch of this stop hid it from /proc.
-void put_ignored_trap(object::Process* record) {
-  for (const object::SignalAction& action : record->actions()) {
-    if (action.signal() == SIGTRAP) return;
-  }
-  object::SignalAction* action = record->add_actions();
-  action->set_signal(SIGTRAP);
-  action->set_handler(1);  // SIG_IGN
-}
-
 }  // namespace
 
 Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, ProcessMemo* memo) {
-  memo->ignores_trap = ignores_trap(PD_TRY(kernel::proc::read_status(process->pid)));
+  const kernel::proc::TaskStatus status = PD_TRY(kernel::proc::read_status(process->pid));
+  for (StoppedThread& thread : process->threads) thread.tracee.set_caught_signals(status.caught);
   if (memo->area.present(process->pid)) return {};
   if (memo->area.base().value != 0) {  // it executed another program
     ++memo->executions;
@@ -218,7 +184,6 @@ Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, Proce
 
 Result<Fd> take_userfaultfd(StoppedProcess* process, const ProcessMemo& memo) {
   Tracee& leader = process->threads.front().tracee;
-  const TrapGuard trap(process, memo);
   RegisterGuard guard = PD_TRY(RegisterGuard::hold(&leader));
   kernel::Batch making = memo.area.batch();
   const size_t made = making.call(SYS_userfaultfd, {O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY});
@@ -245,7 +210,6 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   PD_TRY(check_process(view));
   const kernel::proc::Namespaces own = PD_TRY(kernel::proc::read_namespaces(process->pid));
   PD_TRY(check_namespaces(view, own, context->root_namespaces));
-  const TrapGuard trap(process, *memo);
 
   const ObjectId leader =
       context->ids.id_of(memo->key() + ":thread:" + std::to_string(process->pid));
@@ -253,7 +217,6 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   VmaOptions options;
   PD_TRY_WITHIN(view.name(), collect_leader(process, memo, context, view, &record,
                                             &context->graph.threads[leader], &options.brk));
-  if (memo->ignores_trap) put_ignored_trap(&record);
   PD_TRY_WITHIN(view.name(), collect_other_threads(process, memo, context, view, &record));
   if (process->threads.front().tracee.stop_kind() == kernel::StopKind::kGroupStop) {
     record.set_state(object::Process::STOPPED);

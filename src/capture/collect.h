@@ -36,7 +36,6 @@ struct ProcessMemo {
   kernel::BatchArea area = kernel::BatchArea::at(RemoteAddr());
   std::vector<kernel::proc::MapsEntry> flags;  // VmFlags of its mappings as last read
   bool tracked = false;                        // the engine's write protection is on
-  bool ignores_trap = false;  // SIGTRAP is ignored: the traps of batches reset that
 
   std::string key() const {
     return "proc:" + std::to_string(pid) + ":" + std::to_string(start_ticks);

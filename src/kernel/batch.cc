@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 
 #include "base/limits.h"
@@ -15,12 +16,42 @@ extern "C" {
 extern const uint8_t perdure_batch_code_begin[];
 extern const uint8_t perdure_batch_code_end[];
 extern const uint8_t perdure_batch_code_syscall[];
+extern const uint8_t perdure_batch_code_trap[];
 }
 
 namespace perdure::kernel {
 namespace {
 
 constexpr size_t kTableBytes = 32768;
+
+// In front of the call table: what batch_code.S needs when nobody is there to take over at its end.
+struct Header {
+  uint64_t unused[2];
+  uint64_t signal;
+  uint64_t mask;
+  uint64_t flags, rsp, rip;
+  uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
+};
+static_assert(offsetof(Header, mask) == 24 && offsetof(Header, flags) == 32 && offsetof(Header, rsp) == 40);
+static_assert(offsetof(Header, rip) == 48 && offsetof(Header, rax) == 56 && offsetof(Header, r15) == 168);
+static_assert(sizeof(Header) <= BatchArea::kHeaderBytes);
+
+// A call that the kernel would make again or continue (ERESTART*, include/linux/errno.h) is made again by the thread.
+Registers made_again(Registers registers) {
+  const int64_t result = static_cast<int64_t>(registers.rax);
+  const bool restarts = static_cast<int64_t>(registers.orig_rax) >= 0 &&
+                        (result == -512 || result == -513 || result == -514 || result == -516);
+  if (!restarts) return registers;
+  registers.rax = result == -516 ? SYS_restart_syscall : registers.orig_rax;
+  registers.rip -= 2;
+  return registers;
+}
+
+Header header_for(const Tracee::Rescue& rescue) {
+  const Registers r = made_again(rescue.registers);
+  return Header{{},    static_cast<uint64_t>(rescue.signal), rescue.mask, r.eflags, r.rsp, r.rip, r.rax, r.rbx,
+                r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15};
+}
 
 struct WireCall {
   int64_t number;
@@ -30,7 +61,7 @@ struct WireCall {
   uint64_t stop_on_error;
 };
 static_assert(sizeof(WireCall) == 80);
-static_assert(BatchArea::kCallsMax * sizeof(WireCall) <= kTableBytes);
+static_assert(BatchArea::kHeaderBytes + BatchArea::kCallsMax * sizeof(WireCall) <= kTableBytes);
 
 Bytes code() {
   return Bytes(perdure_batch_code_begin,
@@ -117,7 +148,7 @@ Result<BatchArea> BatchArea::map(Tracee* tracee, RemoteAddr syscall_instruction,
 }
 
 bool BatchArea::present(pid_t pid) const {
-  std::array<uint8_t, 256> there;
+  std::array<uint8_t, 512> there;
   const Bytes wanted = code();
   PD_ASSERT(wanted.size() <= there.size());
   const MutableBytes read(there.data(), wanted.size());
@@ -125,11 +156,17 @@ bool BatchArea::present(pid_t pid) const {
          std::equal(wanted.begin(), wanted.end(), read.begin());
 }
 
-Status BatchArea::send(pid_t tid, const Batch& batch) const {
-  std::array<WireCall, kCallsMax> table;
+Status BatchArea::send(const Tracee& tracee, const Batch& batch) const {
+  struct {
+    Header header;
+    uint8_t padding[kHeaderBytes - sizeof(Header)];
+    std::array<WireCall, kCallsMax> calls;
+  } image;
+  image.header = header_for(tracee.rescue());
+  const pid_t tid = tracee.tid();
   for (size_t i = 0; i < batch.calls_.size(); ++i) {
     const Batch::Call& call = batch.calls_[i];
-    WireCall& wire = table[i];
+    WireCall& wire = image.calls[i];
     wire = WireCall{call.number, {}, Batch::kNotRun, 0, call.on_error == OnError::kStop ? 1u : 0u};
     for (size_t a = 0; a < 6; ++a) {
       wire.args[a] = call.args[a].value;
@@ -140,15 +177,15 @@ Status BatchArea::send(pid_t tid, const Batch& batch) const {
     }
   }
   PD_TRY(write_memory(tid, base_ + kPageSize,
-                      Bytes(reinterpret_cast<const uint8_t*>(table.data()),
-                            batch.calls_.size() * sizeof(WireCall))));
+                      Bytes(reinterpret_cast<const uint8_t*>(&image),
+                             kHeaderBytes + batch.calls_.size() * sizeof(WireCall))));
   if (batch.data_.empty()) return {};
   return write_memory(tid, batch.data_base_, batch.data_);
 }
 
 Status BatchArea::fetch(pid_t tid, Batch* batch) const {
   std::array<WireCall, kCallsMax> table;
-  PD_TRY(read_memory(tid, base_ + kPageSize,
+  PD_TRY(read_memory(tid, base_ + kPageSize + kHeaderBytes,
                      MutableBytes(reinterpret_cast<uint8_t*>(table.data()),
                                   batch->calls_.size() * sizeof(WireCall))));
   for (size_t i = 0; i < batch->calls_.size(); ++i) batch->calls_[i].result = table[i].result;
@@ -160,17 +197,18 @@ Status BatchArea::run(Tracee* tracee, Batch* batch) const { return run(tracee, b
 
 Status BatchArea::run(Tracee* tracee, Batch* batch, std::vector<pid_t>* born) const {
   if (batch->empty()) return {};
-  PD_TRY(send(tracee->tid(), *batch));
+  PD_TRY(send(*tracee, *batch));
   Registers registers = PD_TRY(tracee->registers());
   registers.rip = base_.value;
-  registers.rbx = base_.value + kPageSize;
+  registers.rbx = base_.value + kPageSize + kHeaderBytes;
   registers.r12 = batch->size();
-  registers.r13 = base_.value + kPageSize;
+  registers.r13 = registers.rbx;
   registers.orig_rax = ~0ull;  // no call to restart
   registers.rax = 0;
   registers.eflags &= ~0x500ull;  // neither single steps nor a backward direction
   PD_TRY(tracee->set_registers(registers));
-  PD_TRY(born != nullptr ? tracee->run_to_trap(born) : tracee->run_to_trap());
+  const RemoteAddr trap = base_ + static_cast<uint64_t>(perdure_batch_code_trap - perdure_batch_code_begin);
+  PD_TRY(tracee->run_to_trap(trap, born));
   return fetch(tracee->tid(), batch);
 }
 

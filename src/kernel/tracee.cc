@@ -28,7 +28,6 @@ namespace {
 constexpr long kOptions = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
 // Largest xsave area of today's processors with AMX is below 12 KiB (CPUID leaf 0xD).
 constexpr size_t kXstateBytesMax = 16384;
-static_assert(kBatchSignalMask == ~(1ull << (SIGTRAP - 1)));
 constexpr int kStopsPerRestMax = 10000;
 
 Error trace_error(std::string_view what, pid_t tid) {
@@ -66,7 +65,10 @@ Tracee::Tracee(Tracee&& other) noexcept
     : tid_(std::exchange(other.tid_, 0)),
       stopped_(other.stopped_),
       stop_kind_(other.stop_kind_),
-      stop_signal_(other.stop_signal_) {}
+      stop_signal_(other.stop_signal_),
+      stop_requested_(other.stop_requested_),
+      caught_signals_(other.caught_signals_),
+      rescue_(other.rescue_) {}
 
 Tracee& Tracee::operator=(Tracee&& other) noexcept {
   if (this != &other) {
@@ -75,6 +77,9 @@ Tracee& Tracee::operator=(Tracee&& other) noexcept {
     stopped_ = other.stopped_;
     stop_kind_ = other.stop_kind_;
     stop_signal_ = other.stop_signal_;
+    stop_requested_ = other.stop_requested_;
+    caught_signals_ = other.caught_signals_;
+    rescue_ = other.rescue_;
   }
   return *this;
 }
@@ -203,27 +208,33 @@ Result<std::vector<std::array<uint8_t, 128>>> Tracee::pending(Queue queue) const
   }
 }
 
-Status Tracee::run_to_trap() { return run_to_trap(nullptr); }
-
-Status Tracee::run_to_trap(std::vector<pid_t>* born) {
+Status Tracee::run_to_trap(RemoteAddr trap, std::vector<pid_t>* born) {
   for (int stops = 0; stops < kStopsPerRestMax; ++stops) {
     if (ptrace(PTRACE_CONT, tid_, nullptr, nullptr) != 0) return trace_error("continue", tid_);
-    int status = PD_TRY(wait_status("run a batch"));
-    int event = event_of(status);
-    if (event == 0 && WSTOPSIG(status) == SIGTRAP) return {};
+    const int status = PD_TRY(wait_status("run a batch"));
+    const int event = event_of(status);
+    const int signal = event == 0 ? WSTOPSIG(status) : 0;
+    if (signal == rescue_.signal && PD_TRY(registers()).rip == trap.value) return {};
     if (is_birth(event) && born != nullptr) {
       unsigned long child = 0;
-      if (ptrace(PTRACE_GETEVENTMSG, tid_, nullptr, &child) != 0)
-        return trace_error("learn the child of", tid_);
+      if (ptrace(PTRACE_GETEVENTMSG, tid_, nullptr, &child) != 0) return trace_error("learn the child of", tid_);
       born->push_back(static_cast<pid_t>(child));
-    } else if (event == 0 && WSTOPSIG(status) == SIGSEGV) {
-      return Error(Code::kInternal,
-                   "a batch in pid " + std::to_string(tid_) + " touched memory that is not there");
+    } else if (signal == SIGSTOP) {
+      stop_requested_ = true;  // put off until the thread is let go
+    } else if (signal == SIGSEGV || signal == SIGBUS || signal == SIGILL) {
+      return Error(Code::kInternal, "a batch in pid " + std::to_string(tid_) + " touched memory that is not there");
     }
-    // PTRACE_EVENT_STOP (a group stop or a leftover interrupt): go on; signals are blocked, so
-    // nothing else is lost.
+    // PTRACE_EVENT_STOP (a group stop or a leftover interrupt), or the quiet signal from elsewhere, which does nothing:
+    // go on; all other signals are blocked, so nothing is lost.
   }
   return Error(Code::kTimeout, "a batch in pid " + std::to_string(tid_) + " does not end");
+}
+
+int quiet_signal(uint64_t caught, uint64_t blocked) {
+  for (int signal : {SIGURG, SIGWINCH, SIGCONT, SIGCHLD}) {
+    if (((caught | blocked) >> (signal - 1) & 1) == 0) return signal;
+  }
+  return SIGURG;
 }
 
 // Stops at a system call are notifications, not signals: they leave the program's actions alone.
@@ -288,6 +299,7 @@ void Tracee::bury(pid_t tid) {
 
 Status Tracee::detach() {
   const pid_t tid = std::exchange(tid_, 0);
+  if (std::exchange(stop_requested_, false)) (void)kill(tid, SIGSTOP);
   if (!stopped_) {
     // Only a stopped thread can be detached.
     Tracee running(tid);
@@ -313,7 +325,9 @@ Result<RegisterGuard> RegisterGuard::hold(Tracee* tracee) {
   Result<abi::RseqConfiguration> rseq = rseq_configuration(tracee->tid());
   if (rseq.ok()) PD_TRY(abort_restartable_sequence(tracee->tid(), *rseq, &registers));
   uint64_t mask = PD_TRY(tracee->signal_mask());
-  PD_TRY(tracee->set_signal_mask(kBatchSignalMask));
+  const int quiet = quiet_signal(tracee->caught_signals(), mask);
+  tracee->set_rescue({registers, mask, quiet});
+  PD_TRY(tracee->set_signal_mask(~(1ull << (quiet - 1))));
   return RegisterGuard(tracee, registers, mask);
 }
 
@@ -339,16 +353,6 @@ Result<int64_t> remote_call(Tracee* tracee, RemoteAddr syscall_instruction, long
   PD_TRY(tracee->step_call());
   registers = PD_TRY(tracee->registers());
   return static_cast<int64_t>(registers.rax);
-}
-
-Status ignore_trap_signal(Tracee* tracee, RemoteAddr syscall_instruction, RemoteAddr data) {
-  // struct kernel_sigaction: handler, flags, restorer, mask (rt_sigaction(2)).
-  const uint64_t action[4] = {1 /* SIG_IGN */, 0, 0, 0};
-  PD_TRY(write_memory(tracee->tid(), data, Bytes(reinterpret_cast<const uint8_t*>(action), sizeof(action))));
-  const int64_t done =
-      PD_TRY(remote_call(tracee, syscall_instruction, SYS_rt_sigaction, {SIGTRAP, data.value, 0, 8}));
-  if (done < 0) return Error::system(static_cast<int>(-done), "ignore SIGTRAP in pid", std::to_string(tracee->tid()));
-  return {};
 }
 
 Result<RemoteAddr> find_syscall_instruction(pid_t pid, RemoteAddr start, uint64_t size) {

@@ -89,9 +89,9 @@ class Batch {
   std::vector<uint8_t> data_;
 };
 
-// What is blocked while a batch runs: all but SIGTRAP, whose action the kernel would reset when the batch ends in its trap
-// (force_sig, kernel/signal.c).
-inline constexpr uint64_t kBatchSignalMask = ~(1ull << 4);
+// The signal by which a batch ends (batch_code.S) must do nothing if nobody traces the thread: one that the program neither
+// catches nor blocks and that is ignored by default. caught: /proc/PID/status SigCgt; blocked: the thread's mask.
+int quiet_signal(uint64_t caught, uint64_t blocked);
 
 // How a thread came to rest.
 enum class StopKind : uint8_t {
@@ -140,11 +140,20 @@ class Tracee {
   enum class Queue : uint8_t { kThread, kProcess };
   // Pending signals, oldest first, each a siginfo_t of 128 bytes.
   Result<std::vector<std::array<uint8_t, 128>>> pending(Queue queue) const;
-  // Runs to the next trap of its own (int3); signals must be blocked. For BatchArea.
-  Status run_to_trap();
-  // Resumes and waits for the PTRACE_EVENT_CLONE or _FORK stop, then for the trap; the new task's
-  // tid in `born`.
-  Status run_to_trap(std::vector<pid_t>* born);
+  // Which signals the program has handlers for; none unless told. For quiet_signal().
+  void set_caught_signals(uint64_t caught) { caught_signals_ = caught; }
+  uint64_t caught_signals() const { return caught_signals_; }
+  // What the thread resumes with if we die while a batch runs in it. Set by RegisterGuard.
+  struct Rescue {
+    Registers registers;
+    uint64_t mask = 0;
+    int signal = 23;  // SIGURG: by which batches end
+  };
+  void set_rescue(const Rescue& rescue) { rescue_ = rescue; }
+  const Rescue& rescue() const { return rescue_; }
+  // Runs until the thread gets its quiet signal at this address; all others are blocked. Tids of what it makes go to
+  // `born`, unless null. For BatchArea.
+  Status run_to_trap(RemoteAddr trap, std::vector<pid_t>* born);
   // Executes one system call, before whose instruction the thread stands.
   Status step_call();
   // Lets the thread, whose registers stand before a system call, enter it with an interrupt
@@ -168,6 +177,9 @@ class Tracee {
   bool stopped_ = false;
   StopKind stop_kind_ = StopKind::kTrap;
   int stop_signal_ = 0;
+  bool stop_requested_ = false;   // a SIGSTOP came while a batch ran
+  uint64_t caught_signals_ = 0;
+  Rescue rescue_ = {};
 };
 
 // Puts a stopped thread's registers and signal mask back when it goes out of scope; between, every
@@ -182,8 +194,6 @@ class RegisterGuard {
   const Registers& saved() const { return saved_; }
   uint64_t saved_mask() const { return mask_; }
   // What is put back instead of what was found.
-  void replace(const Registers& registers) { saved_ = registers; }
-
  private:
   RegisterGuard(Tracee* tracee, const Registers& saved, uint64_t mask)
       : tracee_(tracee), saved_(saved), mask_(mask) {}
@@ -200,6 +210,7 @@ class BatchArea {
  public:
   static constexpr const char* kName = "perdure-batch";
   static constexpr size_t kCallsMax = 400;
+  static constexpr size_t kHeaderBytes = 256;
   static constexpr size_t kBytes = 4096 + 32768 + Batch::kDataBytesMax;
 
   // Maps the area. `tracee` is stopped, its registers held by a RegisterGuard;
@@ -229,7 +240,7 @@ class BatchArea {
 
  private:
   explicit BatchArea(RemoteAddr base) : base_(base) {}
-  Status send(pid_t tid, const Batch& batch) const;
+  Status send(const Tracee& tracee, const Batch& batch) const;
   Status fetch(pid_t tid, Batch* batch) const;
   RemoteAddr base_;
 };
@@ -239,10 +250,6 @@ Result<int64_t> remote_call(Tracee* tracee, RemoteAddr syscall_instruction, long
                             std::array<uint64_t, 6> args);
 // The first syscall instruction within [start, end) of the target's memory, normally its vdso.
 Result<RemoteAddr> find_syscall_instruction(pid_t pid, RemoteAddr start, uint64_t size);
-
-// An ignored SIGTRAP is reset to its default action by a batch's trap (force_sig, kernel/signal.c): this makes it ignored
-// again. data: where 32 bytes of the target may be written.
-Status ignore_trap_signal(Tracee* tracee, RemoteAddr syscall_instruction, RemoteAddr data);
 
 // Target memory, through /proc/PID/mem: works on any mapping, whatever its protection.
 Status write_memory(pid_t pid, RemoteAddr to, Bytes bytes);

@@ -8,8 +8,10 @@
 #include <sys/syscall.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
 
 namespace perdure::kernel {
@@ -171,6 +173,68 @@ TEST(Batch, ForkInABatchYieldsTheChildStoppedBeforeItRuns) {
   kill(born[0], SIGKILL);
   waitpid(born[0], nullptr, __WALL);
   grandchild.abandon();
+}
+
+}  // namespace
+}  // namespace perdure::kernel
+
+namespace perdure::kernel {
+namespace {
+
+struct Progress {
+  std::atomic<uint64_t> count;
+  std::atomic<uint64_t> wrong;
+};
+
+// Goes round with values in every register that a compiler may use, and notices if one changes.
+void count_on(Progress* progress) {
+  uint64_t a = 1, b = 2, c = 3, d = 5;
+  for (;;) {
+    a += 1, b += 2, c += 3, d += 5;
+    asm volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d));
+    if (b != 2 * a || c != 3 * a || d != 5 * a) ++progress->wrong;
+    ++progress->count;
+  }
+}
+
+TEST(Batch, ThreadGoesOnWithItsOwnWorkIfTheTracerDiesInTheMiddle) {
+  void* shared = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(shared, MAP_FAILED);
+  Progress* progress = static_cast<Progress*>(shared);
+  const pid_t target = fork();
+  if (target == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    count_on(progress);
+  }
+  while (progress->count == 0) usleep(100);
+  const pid_t tracer = fork();
+  if (tracer == 0) {
+    Tracee tracee = stopped(target);
+    RegisterGuard guard = std::move(RegisterGuard::hold(&tracee)).value();
+    RemoteAddr instruction = find_syscall_instruction(target, own_vdso(), 8192).value();
+    BatchArea area = BatchArea::map(&tracee, instruction).value();
+    Batch batch = area.batch();
+    const timespec moment{0, 200'000'000};
+    batch.call(SYS_nanosleep, {batch.in_value(moment), 0});
+    batch.call(SYS_kill, {getpid(), SIGKILL});  // the target ends its tracer inside the batch
+    batch.call(SYS_getpid);
+    (void)area.run(&tracee, &batch);
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(tracer, &status, 0), tracer);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  const uint64_t before = progress->count;
+  while (progress->count < before + 1000 && waitpid(target, &status, WNOHANG) == 0) usleep(100);
+  EXPECT_GE(progress->count.load(), before + 1000) << "the target ended with status " << status;
+  EXPECT_EQ(progress->wrong.load(), 0u);
+  std::ifstream in("/proc/" + std::to_string(target) + "/status");
+  std::string line;
+  while (std::getline(in, line) && line.rfind("SigBlk:", 0) != 0) continue;
+  EXPECT_EQ(line, "SigBlk:\t0000000000000000");
+  kill(target, SIGKILL);
+  waitpid(target, nullptr, 0);
+  munmap(shared, 4096);
 }
 
 }  // namespace

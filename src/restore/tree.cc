@@ -58,7 +58,7 @@ class TreeMaker {
     skeleton.leader = PD_TRY(kernel::Tracee::seize(pid, kernel::TracerDeath::kKill));
     PD_TRY(skeleton.leader.interrupt());
     PD_TRY(skeleton.leader.wait_rest(nullptr));
-    PD_TRY(skeleton.leader.set_signal_mask(kernel::kBatchSignalMask));
+    PD_TRY(skeleton.leader.set_signal_mask(~(1ull << (SIGURG - 1))));
     const RemoteAddr vdso(getauxval(AT_SYSINFO_EHDR));
     const RemoteAddr instruction =
         PD_TRY(kernel::find_syscall_instruction(pid, vdso, kVdsoBytesMax));
