@@ -136,6 +136,18 @@ Status check_namespaces(const ProcessView& process, const Namespaces& own, const
       .with_remedy("attach to the process that is the first in that namespace");
 }
 
+Status check_engine_namespaces(pid_t root, const Namespaces& own, const Namespaces& engine) {
+  for (Namespace kind : {Namespace::kPid, Namespace::kMount, Namespace::kNetwork, Namespace::kIpc,
+                         Namespace::kUts, Namespace::kUser}) {
+    if (own.link(kind) == engine.link(kind)) continue;
+    return Error(Code::kUnsupported, "pid " + std::to_string(root) + " is in another namespace (" +
+                                         kernel::proc::namespace_name(kind) +
+                                         ") than perdure: it cannot be saved")
+        .with_remedy("run perdure inside of that namespace, for example with nsenter(1)");
+  }
+  return {};
+}
+
 Status check_thread_namespaces(const ProcessView& process, pid_t tid, const Namespaces& leader) {
   if (tid == process.pid) return {};
   for (Namespace kind : {Namespace::kNetwork, Namespace::kIpc, Namespace::kUts}) {

@@ -37,6 +37,10 @@ Status check_processes_apart(std::span<const ProcessView* const> processes);
 // Every process is in the namespaces of the group's root, and has its children there.
 Status check_namespaces(const ProcessView& process, const kernel::proc::Namespaces& own,
                         const kernel::proc::Namespaces& root);
+// An adopted group comes back in the engine's namespaces: it has to be there. Time is set apart by
+// every restore.
+Status check_engine_namespaces(pid_t root, const kernel::proc::Namespaces& own,
+                               const kernel::proc::Namespaces& engine);
 // Threads may have left their leader's network, IPC or UTS namespace (setns(2)).
 Status check_thread_namespaces(const ProcessView& process, pid_t tid,
                                const kernel::proc::Namespaces& leader);

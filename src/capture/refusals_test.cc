@@ -168,6 +168,8 @@ TEST(Refusals, AnotherNamespaceIsNamed) {
   TestChild child([] { PD_ASSERT(::unshare(CLONE_NEWUTS) == 0); });
   const auto own = kernel::proc::read_namespaces(child.pid()).value();
   expect_refused(check_namespaces(view_of(child.pid()), own, root), Code::kUnsupported, "uts");
+  expect_refused(check_engine_namespaces(child.pid(), own, root), Code::kUnsupported, "uts");
+  EXPECT_TRUE(check_engine_namespaces(child.pid(), own, own).ok());
   expect_refused(check_thread_namespaces(view_of(::getpid()), child.pid(), root),
                  Code::kUnsupported, "uts");
   TestChild parent([] { PD_ASSERT(::unshare(CLONE_NEWPID) == 0); });

@@ -190,11 +190,25 @@ class Checkpoint {
     return {};
   }
 
+  // Where every process has to be: with the init that `run` made, or, adopted, where a restore of this engine brings
+  // them back.
+  Result<kernel::proc::Namespaces> home_namespaces(Frozen& frozen) const {
+    if (state_.scope.init != 0) return kernel::proc::read_namespaces(state_.scope.init);
+    const auto& processes = frozen.processes();
+    const auto first = std::find_if(processes.begin(), processes.end(),
+                                    [](const StoppedProcess& process) { return !process.zombie; });
+    if (first == processes.end()) return kernel::proc::read_namespaces(getpid());
+    auto found = PD_TRY(kernel::proc::read_namespaces(first->pid));
+    const auto engine = PD_TRY(kernel::proc::read_namespaces(getpid()));
+    PD_TRY(capture::check_engine_namespaces(first->pid, found, engine));
+    return found;
+  }
+
   // Records of every process, of their files, and of what those refer to.
   Status collect_all(Frozen* frozen) {
     PD_ASSERT(!frozen->processes().empty());
     const pid_t first = frozen->processes().front().pid;
-    const kernel::proc::Namespaces namespaces = PD_TRY(kernel::proc::read_namespaces(first));
+    const kernel::proc::Namespaces namespaces = PD_TRY(home_namespaces(*frozen));
     state_.mapped_files.reset();
     capture::CollectContext context{graph_,
                                     state_.ids,
