@@ -132,6 +132,8 @@ Status Tracee::wait_rest(std::vector<pid_t>* born) {
       // with the child.
       return Error(Code::kBusy, "pid " + std::to_string(tid_) + " is in vfork(2)");
     }
+    // Any other stop takes back the interrupt that is pending (ptrace_stop, kernel/signal.c).
+    if (ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr) != 0) return trace_error("interrupt", tid_);
     int deliver = event == 0 ? signal : 0;
     if (ptrace(PTRACE_CONT, tid_, nullptr, static_cast<long>(deliver)) != 0)
       return trace_error("continue", tid_);
