@@ -38,18 +38,6 @@ std::string check_epoch(const std::string& text) {
   return epoch_of(text) ? "" : "'" + text + "' is no epoch: give a number from 1, or newest";
 }
 
-CLI::App* add_verb(CLI::App& app, Line& line, Verb verb) {
-  const VerbHelp& help = help_of(verb);
-  CLI::App* sub = app.add_subcommand(help.name, help.what);
-  sub->footer(help.footer);
-  sub->callback([&line, verb] { line.arguments.verb = verb; });
-  if (verb != Verb::kCheck) {
-    sub->add_option("--store", line.arguments.store, "The folder that holds the groups' folders")
-        ->type_name("DIR");
-  }
-  return sub;
-}
-
 void add_json(CLI::App* sub, Line& line) {
   sub->add_flag("--json", line.arguments.json, "Print JSON for programs");
 }
@@ -85,15 +73,15 @@ void add_name_argument(CLI::App* sub, Line& line) {
                   "The group; may be left out where there is only one");
 }
 
-void add_starting_verbs(CLI::App& app, Line& line) {
-  CLI::App* run = add_verb(app, line, Verb::kRun);
+void add_run(CLI::App* run, Line& line) {
   run->add_option("--name", line.arguments.name, "The group's name [the command's]")
       ->type_name("NAME");
   add_background(run, line);
   add_settings(run, line);
   run->add_option("COMMAND", line.arguments.command, "What to run, after --");
+}
 
-  CLI::App* attach = add_verb(app, line, Verb::kAttach);
+void add_attach(CLI::App* attach, Line& line) {
   attach
       ->add_option("TARGET", line.arguments.target,
                    "A process with those below it, or a group's name")
@@ -103,8 +91,18 @@ void add_starting_verbs(CLI::App& app, Line& line) {
       ->type_name("NAME");
   add_background(attach, line);
   add_settings(attach, line);
+}
 
-  CLI::App* restore = add_verb(app, line, Verb::kRestore);
+void add_checkpoint(CLI::App* checkpoint, Line& line) {
+  add_name_argument(checkpoint, line);
+  checkpoint->add_flag("--wait", line.arguments.wait, "Return when the epoch is durable");
+  add_keep(checkpoint, line, "Keep the newest N epochs only");
+  add_files(checkpoint, line,
+            "unchanged: note files' identity to check it at restore; volatile: do not");
+  add_json(checkpoint, line);
+}
+
+void add_restore(CLI::App* restore, Line& line) {
   add_name_argument(restore, line);
   restore->add_option("--epoch", line.words.epoch, "Which epoch [newest]")
       ->type_name("EPOCH")
@@ -122,44 +120,30 @@ void add_starting_verbs(CLI::App& app, Line& line) {
   add_json(restore, line);
 }
 
-void add_living_verbs(CLI::App& app, Line& line) {
-  add_name_argument(add_verb(app, line, Verb::kDetach), line);
-
-  CLI::App* checkpoint = add_verb(app, line, Verb::kCheckpoint);
-  add_name_argument(checkpoint, line);
-  checkpoint->add_flag("--wait", line.arguments.wait, "Return when the epoch is durable");
-  add_keep(checkpoint, line, "Keep the newest N epochs only");
-  add_files(checkpoint, line,
-            "unchanged: note files' identity to check it at restore; volatile: do not");
-  add_json(checkpoint, line);
-
-  for (Verb verb : {Verb::kKill, Verb::kRm}) {
-    CLI::App* sub = add_verb(app, line, verb);
-    sub->add_option("NAME", line.arguments.names, "The groups")->required();
-    if (verb == Verb::kRm) {
-      sub->add_flag("-f,--force", line.arguments.force, "Kill the group first if it runs");
-    }
-  }
-}
-
-void add_reading_verbs(CLI::App& app, Line& line) {
-  CLI::App* ps = add_verb(app, line, Verb::kPs);
+void add_ps(CLI::App* ps, Line& line) {
   add_json(ps, line);
   ps->add_flag("--names", line.arguments.names_only, "Print names only, one a line");
+}
 
-  CLI::App* log = add_verb(app, line, Verb::kLog);
-  add_name_argument(log, line);
-  add_json(log, line);
+void add_names(CLI::App* sub, Line& line) {
+  sub->add_option("NAME", line.arguments.names, "The groups")->required();
+}
 
-  CLI::App* show = add_verb(app, line, Verb::kShow);
+void add_rm(CLI::App* rm, Line& line) {
+  add_names(rm, line);
+  rm->add_flag("-f,--force", line.arguments.force, "Kill the group first if it runs");
+}
+
+void add_show(CLI::App* show, Line& line) {
   show->add_option("EPOCH", line.words.positional,
                    "The group's name, if there are several, and the epoch")
       ->type_name("[NAME] EPOCH")
       ->expected(1, 2)
       ->required();
   add_json(show, line);
+}
 
-  CLI::App* diff = add_verb(app, line, Verb::kDiff);
+void add_diff(CLI::App* diff, Line& line) {
   diff->add_option("EPOCHS", line.words.positional,
                    "The group's name, if there are several, and two epochs")
       ->type_name("[NAME] E1 E2")
@@ -168,12 +152,59 @@ void add_reading_verbs(CLI::App& app, Line& line) {
   diff->add_flag("--all", line.arguments.all,
                  "Every changed range of pages, not only the first of each object");
   add_json(diff, line);
+}
 
-  CLI::App* scrub = add_verb(app, line, Verb::kScrub);
-  add_name_argument(scrub, line);
-  add_json(scrub, line);
+void add_options(CLI::App* sub, Line& line, Verb verb) {
+  switch (verb) {
+    case Verb::kRun:
+      return add_run(sub, line);
+    case Verb::kAttach:
+      return add_attach(sub, line);
+    case Verb::kDetach:
+      return add_name_argument(sub, line);
+    case Verb::kCheckpoint:
+      return add_checkpoint(sub, line);
+    case Verb::kRestore:
+      return add_restore(sub, line);
+    case Verb::kPs:
+      return add_ps(sub, line);
+    case Verb::kKill:
+      return add_names(sub, line);
+    case Verb::kRm:
+      return add_rm(sub, line);
+    case Verb::kShow:
+      return add_show(sub, line);
+    case Verb::kDiff:
+      return add_diff(sub, line);
+    case Verb::kLog:
+    case Verb::kScrub:
+      add_name_argument(sub, line);
+      return add_json(sub, line);
+    case Verb::kCheck:
+      return add_json(sub, line);
+  }
+}
 
-  add_json(add_verb(app, line, Verb::kCheck), line);
+void add_verb(CLI::App& app, Line& line, Verb verb) {
+  const VerbHelp& help = help_of(verb);
+  CLI::App* sub = app.add_subcommand(help.name, help.what);
+  sub->footer(help.footer);
+  sub->callback([&line, verb] { line.arguments.verb = verb; });
+  add_options(sub, line, verb);
+  if (verb == Verb::kCheck) return;
+  sub->add_option("--store", line.arguments.store, "The folder that holds the groups' folders")
+      ->type_name("DIR");
+}
+
+// Describing a verb takes longer than parsing it: where the first word is one, the others are left
+// out.
+void add_verbs(CLI::App& app, Line& line, const std::string& first_word) {
+  constexpr int kCount = static_cast<int>(Verb::kCheck) + 1;
+  for (int at = 0; at < kCount; ++at) {
+    if (first_word == help_of(static_cast<Verb>(at)).name)
+      return add_verb(app, line, static_cast<Verb>(at));
+  }
+  for (int at = 0; at < kCount; ++at) add_verb(app, line, static_cast<Verb>(at));
 }
 
 Parsed mistake(std::string what, std::string remedy) {
@@ -250,9 +281,7 @@ Parsed parse_arguments(const std::vector<std::string>& words) {
   app.set_version_flag("--version", std::string("perdure ") + PERDURE_VERSION);
   app.require_subcommand(1);
   Line line;
-  add_starting_verbs(app, line);
-  add_living_verbs(app, line);
-  add_reading_verbs(app, line);
+  add_verbs(app, line, words.empty() ? "" : words.front());
 
   // Whatever follows -- is the command's, also where it looks like ours.
   auto dashes = std::find(words.begin(), words.end(), "--");

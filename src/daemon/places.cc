@@ -142,6 +142,8 @@ Result<GroupPlace> Places::find_group(const std::string& name, const std::string
 Status Places::announce(const GroupPlace& place) const {
   PD_TRY(kernel::make_private_folder(runtime_));
   PD_TRY(kernel::check_own_folder(runtime_));
+  auto noted = kernel::read_note(place.note_path);
+  if (noted.ok() && *noted == place.store) return Ok{};
   return kernel::write_note(place.note_path, place.store);
 }
 
