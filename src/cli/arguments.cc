@@ -255,13 +255,17 @@ Parsed finish(Line& line, std::vector<std::string> command) {
   return parsed;
 }
 
-Parsed explain(const CLI::App& app, const CLI::ParseError& error, bool has_command) {
+Parsed explain(const CLI::App& app, const CLI::ParseError& error, const std::string& first_word,
+               bool has_command) {
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
     Parsed parsed;
     std::ostringstream out, unused;
     (void)app.exit(error, out, unused);
     parsed.output = out.str();
     return parsed;
+  }
+  if (!first_word.empty() && first_word.front() != '-' && app.get_subcommands().empty()) {
+    return mistake("'" + first_word + "' is no verb", "`perdure --help` lists the verbs");
   }
   std::string what = error.what();
   std::replace(what.begin(), what.end(), '\n', ' ');
@@ -281,7 +285,8 @@ Parsed parse_arguments(const std::vector<std::string>& words) {
   app.set_version_flag("--version", std::string("perdure ") + PERDURE_VERSION);
   app.require_subcommand(1);
   Line line;
-  add_verbs(app, line, words.empty() ? "" : words.front());
+  const std::string first_word = words.empty() ? "" : words.front();
+  add_verbs(app, line, first_word);
 
   // Whatever follows -- is the command's, also where it looks like ours.
   auto dashes = std::find(words.begin(), words.end(), "--");
@@ -292,7 +297,7 @@ Parsed parse_arguments(const std::vector<std::string>& words) {
   try {
     app.parse(ours);
   } catch (const CLI::ParseError& error) {
-    return explain(app, error, has_command);
+    return explain(app, error, first_word, has_command);
   }
   return finish(line, std::move(command));
 }

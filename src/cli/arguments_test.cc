@@ -124,6 +124,10 @@ TEST(Arguments, MistakesNameThemselvesAndTheWayOut) {
   }
 }
 
+TEST(Arguments, AnUnknownVerbIsNamed) {
+  EXPECT_NE(parse_arguments({"frobnicate"}).mistake.find("frobnicate"), std::string::npos);
+}
+
 TEST(Arguments, HelpOfEveryVerbHasExamples) {
   for (int at = 0; at <= static_cast<int>(Verb::kCheck); ++at) {
     std::string name = help_of(static_cast<Verb>(at)).name;

@@ -16,10 +16,18 @@
 namespace perdure::cli {
 namespace {
 
-// A process is saved by one engine only.
+// A process is saved by one engine only, and engines by none. Groups that this user may not look at
+// cannot be asked.
 Status refuse_member(const Context& context, pid_t pid) {
-  for (const daemon::GroupPlace& place : PD_TRY(context.places.groups(""))) {
+  auto places = context.places.groups("");
+  if (!places.ok()) return Ok{};
+  for (const daemon::GroupPlace& place : *places) {
     GroupState state = look_for_processes_of(place);
+    if (pid == state.engine_pid) {
+      return Error(Code::kInvalid,
+                   fmt::format("process {} is the engine of group {}", pid, place.name))
+          .with_remedy("attach the program itself, not what saves it");
+    }
     if (std::find(state.processes.begin(), state.processes.end(), pid) == state.processes.end())
       continue;
     return Error(Code::kExists,

@@ -2,12 +2,18 @@
 
 #include <unistd.h>
 
+#include "cli/output.h"
+#include "kernel/daemonize.h"
 #include "kernel/terminal_mode.h"
 
 namespace perdure::cli {
 
 bool on_terminal() {
   return kernel::is_terminal(STDIN_FILENO) && kernel::is_terminal(STDOUT_FILENO);
+}
+
+Status tell(std::string_view text) {
+  return kernel::is_callers_own(STDOUT_FILENO) ? print(text) : Status(Ok{});
 }
 
 Result<int> launch(const Context& context, const daemon::GroupPlace& place,

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "cli/context.h"
@@ -17,7 +18,11 @@ enum class Ground : uint8_t { kForeground, kBackground };
 // Standard input and output are one the user sits at.
 bool on_terminal();
 
-// launched: prints what there is to say in the background.
+// For whoever started a group in the background; silent where standard output is a file, which is
+// the group's now.
+Status tell(std::string_view text);
+
+// launched: says what there is to say in the background.
 Result<int> launch(const Context& context, const daemon::GroupPlace& place,
                    daemon::EngineTask& task, Ground ground, Redraw redraw,
                    const std::function<Status(const control::Started&)>& launched);

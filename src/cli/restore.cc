@@ -19,8 +19,8 @@ namespace {
 
 Status say(const Context& context, const std::string& name, const control::Started& started) {
   if (!context.arguments.json) {
-    return print(fmt::format("{}: epoch {} restored in {}, process {}\n", name, started.epoch(),
-                             duration_text(started.total_us()), started.root_pid()));
+    return tell(fmt::format("{}: epoch {} restored in {}, process {}\n", name, started.epoch(),
+                            duration_text(started.total_us()), started.root_pid()));
   }
   JsonWriter json;
   json.begin_object().key("name").string(name).key("epoch").number(started.epoch());

@@ -5,7 +5,6 @@
 
 #include "cli/context.h"
 #include "cli/foreground.h"
-#include "cli/output.h"
 #include "daemon/group_name.h"
 #include "daemon/group_tasks.h"
 #include "kernel/folder.h"
@@ -54,7 +53,7 @@ Result<int> run(const Context& context) {
                                                : daemon::CallersStreams::kKeep;
   daemon::StartTask task(place, std::move(options), streams, settings_of(context.arguments));
   return launch(context, place, task, ground, Redraw::kNo, [&](const control::Started& started) {
-    return print(fmt::format("{}: running, process {}\n", place.name, started.root_pid()));
+    return tell(fmt::format("{}: running, process {}\n", place.name, started.root_pid()));
   });
 }
 

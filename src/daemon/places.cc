@@ -105,8 +105,7 @@ Result<std::vector<GroupPlace>> Places::groups(const std::string& store) const {
   return found;
 }
 
-// Notes are left behind by stores that were removed by hand: those whose group is gone are passed
-// over.
+// Stores that were removed by hand leave notes behind: those of groups that are gone go too.
 void Places::add_noted(const std::string& wanted, std::vector<GroupPlace>& found) const {
   auto files = kernel::list_folder(runtime_);
   if (!files.ok()) return;
@@ -118,7 +117,11 @@ void Places::add_noted(const std::string& wanted, std::vector<GroupPlace>& found
     auto store = kernel::read_note(runtime_ + "/" + file);
     if (!store.ok() || !store->starts_with("/")) continue;
     GroupPlace noted = place(name, *store);
-    if (noted.note_path != runtime_ + "/" + file || !kernel::is_folder(noted.directory)) continue;
+    if (noted.note_path != runtime_ + "/" + file) continue;
+    if (!kernel::is_folder(noted.directory)) {
+      forget(noted);
+      continue;
+    }
     bool known = std::any_of(found.begin(), found.end(),
                              [&](const GroupPlace& other) { return same_place(other, noted); });
     if (!known) found.push_back(std::move(noted));

@@ -101,11 +101,12 @@ TEST_F(PlacesTest, AnAnnouncedGroupIsFoundByNameAlone) {
   EXPECT_FALSE(places().find_group("redis", "").ok());
 }
 
-TEST_F(PlacesTest, ANoteOfARemovedStoreIsPassedOver) {
+TEST_F(PlacesTest, ANoteOfARemovedStoreGoesWithIt) {
   make_group(base_ + "/elsewhere", "redis");
   ASSERT_TRUE(places().announce(places().place("redis", base_ + "/elsewhere")).ok());
   ASSERT_TRUE(kernel::remove_tree(base_ + "/elsewhere").ok());
   EXPECT_EQ(places().find_group("redis", "").error().code(), Code::kNotFound);
+  EXPECT_TRUE(kernel::list_folder(base_ + "/run")->empty());
 }
 
 TEST_F(PlacesTest, AForgedNoteIsPassedOver) {
