@@ -16,18 +16,13 @@
 namespace perdure::cli {
 namespace {
 
-// A process is saved by one engine only, and engines by none. Groups that this user may not look at
+// A process is saved by one engine only. Groups that this user may not look at
 // cannot be asked.
 Status refuse_member(const Context& context, pid_t pid) {
   auto places = context.places.groups("");
   if (!places.ok()) return Ok{};
   for (const daemon::GroupPlace& place : *places) {
     GroupState state = look_for_processes_of(place);
-    if (pid == state.engine_pid) {
-      return Error(Code::kInvalid,
-                   fmt::format("process {} is the engine of group {}", pid, place.name))
-          .with_remedy("attach the program itself, not what saves it");
-    }
     if (std::find(state.processes.begin(), state.processes.end(), pid) == state.processes.end())
       continue;
     return Error(Code::kExists,
@@ -49,6 +44,11 @@ Result<int> attach_process(const Context& context) {
   if (!stat.ok()) {
     return Error(Code::kGone, "there is no process " + text)
         .with_remedy("`ps` lists processes, `perdure ps` groups");
+  }
+  if (stat->comm == "perdure-engine" || stat->comm == "perdure-init") {
+    return Error(Code::kInvalid,
+                 fmt::format("process {} ({}) is a part of Perdure", pid, stat->comm))
+        .with_remedy("attach the program itself, not what saves it");
   }
   PD_TRY(refuse_member(context, pid));
   std::string name = arguments.name;
