@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -184,18 +185,20 @@ Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, Proce
 
 Result<Fd> take_userfaultfd(StoppedProcess* process, const ProcessMemo& memo) {
   Tracee& leader = process->threads.front().tracee;
+  const Fd pidfd = PD_TRY(kernel::pidfd_open(process->pid));
   RegisterGuard guard = PD_TRY(RegisterGuard::hold(&leader));
-  kernel::Batch making = memo.area.batch();
-  const size_t made = making.call(SYS_userfaultfd, {O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY});
-  PD_TRY(memo.area.run(&leader, &making));
-  if (making.result(made) < 0) return Fd();
-  const int number = static_cast<int>(making.result(made));
-  // Closed in the target on every path, taken or not.
-  Result<Fd> pidfd = kernel::pidfd_open(process->pid);
-  Result<Fd> ours = pidfd.ok() ? kernel::pidfd_getfd(pidfd->get(), number) : Fd();
-  kernel::Batch closing = memo.area.batch();
-  closing.call(SYS_close, {making.result(made)});
-  PD_TRY(memo.area.run(&leader, &closing));
+  // Made, shown to us, closed: in one batch, whose middle sleeps until it is interrupted.
+  kernel::Batch batch = memo.area.batch();
+  const size_t made = batch.call(SYS_userfaultfd, {O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY});
+  const timespec while_we_take_it{1, 0};
+  batch.call(SYS_rt_sigtimedwait,
+             {batch.in_value(uint64_t{0}), 0, batch.in_value(while_we_take_it), 8},
+             kernel::OnError::kContinue);
+  batch.call(SYS_close, {kernel::Arg::result_of(made)});
+  Result<Fd> ours = Fd();
+  PD_TRY(memo.area.run_visited(&leader, &batch, made, [&](int64_t number) {
+    if (number >= 0) ours = kernel::pidfd_getfd(pidfd.get(), static_cast<int>(number));
+  }));
   return ours;
 }
 

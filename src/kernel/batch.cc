@@ -32,11 +32,14 @@ struct Header {
   uint64_t flags, rsp, rip;
   uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
 };
-static_assert(offsetof(Header, mask) == 24 && offsetof(Header, flags) == 32 && offsetof(Header, rsp) == 40);
-static_assert(offsetof(Header, rip) == 48 && offsetof(Header, rax) == 56 && offsetof(Header, r15) == 168);
+static_assert(offsetof(Header, mask) == 24 && offsetof(Header, flags) == 32 &&
+              offsetof(Header, rsp) == 40);
+static_assert(offsetof(Header, rip) == 48 && offsetof(Header, rax) == 56 &&
+              offsetof(Header, r15) == 168);
 static_assert(sizeof(Header) <= BatchArea::kHeaderBytes);
 
-// A call that the kernel would make again or continue (ERESTART*, include/linux/errno.h) is made again by the thread.
+// A call that the kernel would make again or continue (ERESTART*, include/linux/errno.h) is made
+// again by the thread.
 Registers made_again(Registers registers) {
   const int64_t result = static_cast<int64_t>(registers.rax);
   const bool restarts = static_cast<int64_t>(registers.orig_rax) >= 0 &&
@@ -49,8 +52,17 @@ Registers made_again(Registers registers) {
 
 Header header_for(const Tracee::Rescue& rescue) {
   const Registers r = made_again(rescue.registers);
-  return Header{{},    static_cast<uint64_t>(rescue.signal), rescue.mask, r.eflags, r.rsp, r.rip, r.rax, r.rbx,
-                r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15};
+  return Header{{},          static_cast<uint64_t>(rescue.signal),
+                rescue.mask, r.eflags,
+                r.rsp,       r.rip,
+                r.rax,       r.rbx,
+                r.rcx,       r.rdx,
+                r.rsi,       r.rdi,
+                r.rbp,       r.r8,
+                r.r9,        r.r10,
+                r.r11,       r.r12,
+                r.r13,       r.r14,
+                r.r15};
 }
 
 struct WireCall {
@@ -178,7 +190,7 @@ Status BatchArea::send(const Tracee& tracee, const Batch& batch) const {
   }
   PD_TRY(write_memory(tid, base_ + kPageSize,
                       Bytes(reinterpret_cast<const uint8_t*>(&image),
-                             kHeaderBytes + batch.calls_.size() * sizeof(WireCall))));
+                            kHeaderBytes + batch.calls_.size() * sizeof(WireCall))));
   if (batch.data_.empty()) return {};
   return write_memory(tid, batch.data_base_, batch.data_);
 }
@@ -195,20 +207,46 @@ Status BatchArea::fetch(pid_t tid, Batch* batch) const {
 
 Status BatchArea::run(Tracee* tracee, Batch* batch) const { return run(tracee, batch, nullptr); }
 
-Status BatchArea::run(Tracee* tracee, Batch* batch, std::vector<pid_t>* born) const {
-  if (batch->empty()) return {};
-  PD_TRY(send(*tracee, *batch));
+RemoteAddr BatchArea::trap() const {
+  return base_ + static_cast<uint64_t>(perdure_batch_code_trap - perdure_batch_code_begin);
+}
+
+Status BatchArea::prepare(Tracee* tracee, const Batch& batch) const {
+  PD_TRY(send(*tracee, batch));
   Registers registers = PD_TRY(tracee->registers());
   registers.rip = base_.value;
   registers.rbx = base_.value + kPageSize + kHeaderBytes;
-  registers.r12 = batch->size();
+  registers.r12 = batch.size();
   registers.r13 = registers.rbx;
   registers.orig_rax = ~0ull;  // no call to restart
   registers.rax = 0;
   registers.eflags &= ~0x500ull;  // neither single steps nor a backward direction
-  PD_TRY(tracee->set_registers(registers));
-  const RemoteAddr trap = base_ + static_cast<uint64_t>(perdure_batch_code_trap - perdure_batch_code_begin);
-  PD_TRY(tracee->run_to_trap(trap, born));
+  return tracee->set_registers(registers);
+}
+
+Status BatchArea::run(Tracee* tracee, Batch* batch, std::vector<pid_t>* born) const {
+  if (batch->empty()) return {};
+  PD_TRY(prepare(tracee, *batch));
+  PD_TRY(tracee->run_to_trap(trap(), born));
+  return fetch(tracee->tid(), batch);
+}
+
+Status BatchArea::run_visited(Tracee* tracee, Batch* batch, size_t call,
+                              const std::function<void(int64_t)>& visit) const {
+  PD_ASSERT(call + 1 < batch->size());
+  PD_TRY(prepare(tracee, *batch));
+  PD_TRY(tracee->resume());
+  int64_t result = Batch::kNotRun;
+  const RemoteAddr where =
+      base_ + kPageSize + kHeaderBytes + call * sizeof(WireCall) + offsetof(WireCall, result);
+  constexpr int kLooksMax = 100'000;  // the call takes microseconds; each look one
+  for (int looks = 0; looks < kLooksMax && result == Batch::kNotRun; ++looks) {
+    PD_TRY(read_memory(tracee->tid(), where,
+                       MutableBytes(reinterpret_cast<uint8_t*>(&result), sizeof(result))));
+  }
+  if (result != Batch::kNotRun) visit(result);
+  PD_TRY(tracee->interrupt());
+  PD_TRY(tracee->wait_trap(trap(), nullptr));
   return fetch(tracee->tid(), batch);
 }
 

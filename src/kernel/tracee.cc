@@ -133,7 +133,8 @@ Status Tracee::wait_rest(std::vector<pid_t>* born) {
       return Error(Code::kBusy, "pid " + std::to_string(tid_) + " is in vfork(2)");
     }
     // Any other stop takes back the interrupt that is pending (ptrace_stop, kernel/signal.c).
-    if (ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr) != 0) return trace_error("interrupt", tid_);
+    if (ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr) != 0)
+      return trace_error("interrupt", tid_);
     int deliver = event == 0 ? signal : 0;
     if (ptrace(PTRACE_CONT, tid_, nullptr, static_cast<long>(deliver)) != 0)
       return trace_error("continue", tid_);
@@ -211,23 +212,31 @@ Result<std::vector<std::array<uint8_t, 128>>> Tracee::pending(Queue queue) const
 }
 
 Status Tracee::run_to_trap(RemoteAddr trap, std::vector<pid_t>* born) {
+  if (ptrace(PTRACE_CONT, tid_, nullptr, nullptr) != 0) return trace_error("continue", tid_);
+  return wait_trap(trap, born);
+}
+
+Status Tracee::wait_trap(RemoteAddr trap, std::vector<pid_t>* born) {
   for (int stops = 0; stops < kStopsPerRestMax; ++stops) {
-    if (ptrace(PTRACE_CONT, tid_, nullptr, nullptr) != 0) return trace_error("continue", tid_);
+    if (stops > 0 && ptrace(PTRACE_CONT, tid_, nullptr, nullptr) != 0)
+      return trace_error("continue", tid_);
     const int status = PD_TRY(wait_status("run a batch"));
     const int event = event_of(status);
     const int signal = event == 0 ? WSTOPSIG(status) : 0;
     if (signal == rescue_.signal && PD_TRY(registers()).rip == trap.value) return {};
     if (is_birth(event) && born != nullptr) {
       unsigned long child = 0;
-      if (ptrace(PTRACE_GETEVENTMSG, tid_, nullptr, &child) != 0) return trace_error("learn the child of", tid_);
+      if (ptrace(PTRACE_GETEVENTMSG, tid_, nullptr, &child) != 0)
+        return trace_error("learn the child of", tid_);
       born->push_back(static_cast<pid_t>(child));
     } else if (signal == SIGSTOP) {
       stop_requested_ = true;  // put off until the thread is let go
     } else if (signal == SIGSEGV || signal == SIGBUS || signal == SIGILL) {
-      return Error(Code::kInternal, "a batch in pid " + std::to_string(tid_) + " touched memory that is not there");
+      return Error(Code::kInternal,
+                   "a batch in pid " + std::to_string(tid_) + " touched memory that is not there");
     }
-    // PTRACE_EVENT_STOP (a group stop or a leftover interrupt), or the quiet signal from elsewhere, which does nothing:
-    // go on; all other signals are blocked, so nothing is lost.
+    // PTRACE_EVENT_STOP (a group stop or a leftover interrupt), or the quiet signal from elsewhere,
+    // which does nothing: go on; all other signals are blocked, so nothing is lost.
   }
   return Error(Code::kTimeout, "a batch in pid " + std::to_string(tid_) + " does not end");
 }
@@ -288,7 +297,8 @@ Status Tracee::resume() {
   return {};
 }
 
-// A thread that died while it was ours stays a zombie of ours, and keeps its process from ending, until it is waited for.
+// A thread that died while it was ours stays a zombie of ours, and keeps its process from ending,
+// until it is waited for.
 void Tracee::bury(pid_t tid) {
   constexpr int kTriesMax = 500;
   for (int tries = 0; tries < kTriesMax; ++tries) {
@@ -323,7 +333,8 @@ Status Tracee::detach() {
 
 Result<RegisterGuard> RegisterGuard::hold(Tracee* tracee) {
   Registers registers = PD_TRY(tracee->registers());
-  // Whatever else the thread runs makes the kernel forget that it was inside a restartable sequence.
+  // Whatever else the thread runs makes the kernel forget that it was inside a restartable
+  // sequence.
   Result<abi::RseqConfiguration> rseq = rseq_configuration(tracee->tid());
   if (rseq.ok()) PD_TRY(abort_restartable_sequence(tracee->tid(), *rseq, &registers));
   uint64_t mask = PD_TRY(tracee->signal_mask());

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -89,8 +90,9 @@ class Batch {
   std::vector<uint8_t> data_;
 };
 
-// The signal by which a batch ends (batch_code.S) must do nothing if nobody traces the thread: one that the program neither
-// catches nor blocks and that is ignored by default. caught: /proc/PID/status SigCgt; blocked: the thread's mask.
+// The signal by which a batch ends (batch_code.S) must do nothing if nobody traces the thread: one
+// that the program neither catches nor blocks and that is ignored by default. caught:
+// /proc/PID/status SigCgt; blocked: the thread's mask.
 int quiet_signal(uint64_t caught, uint64_t blocked);
 
 // How a thread came to rest.
@@ -151,9 +153,11 @@ class Tracee {
   };
   void set_rescue(const Rescue& rescue) { rescue_ = rescue; }
   const Rescue& rescue() const { return rescue_; }
-  // Runs until the thread gets its quiet signal at this address; all others are blocked. Tids of what it makes go to
-  // `born`, unless null. For BatchArea.
+  // Runs until the thread gets its quiet signal at this address; all others are blocked. Tids of
+  // what it makes go to `born`, unless null. For BatchArea.
   Status run_to_trap(RemoteAddr trap, std::vector<pid_t>* born);
+  // As run_to_trap(), for a thread that was resumed already.
+  Status wait_trap(RemoteAddr trap, std::vector<pid_t>* born);
   // Executes one system call, before whose instruction the thread stands.
   Status step_call();
   // Lets the thread, whose registers stand before a system call, enter it with an interrupt
@@ -177,7 +181,7 @@ class Tracee {
   bool stopped_ = false;
   StopKind stop_kind_ = StopKind::kTrap;
   int stop_signal_ = 0;
-  bool stop_requested_ = false;   // a SIGSTOP came while a batch ran
+  bool stop_requested_ = false;  // a SIGSTOP came while a batch ran
   uint64_t caught_signals_ = 0;
   Rescue rescue_ = {};
 };
@@ -236,9 +240,16 @@ class BatchArea {
   // As run(), for a batch whose calls make processes or threads: their tids (in our PID namespace)
   // go to `born`.
   Status run(Tracee* tracee, Batch* batch, std::vector<pid_t>* born) const;
+  // As run(), but `visit` is called with the result of call number `call` while the thread is in a
+  // later call of the batch that sleeps until it is interrupted. So that what the first calls made
+  // in the process is undone by the last ones even if the engine dies meanwhile.
+  Status run_visited(Tracee* tracee, Batch* batch, size_t call,
+                     const std::function<void(int64_t)>& visit) const;
   Status unmap(Tracee* tracee, RemoteAddr syscall_instruction) const;
 
  private:
+  Status prepare(Tracee* tracee, const Batch& batch) const;
+  RemoteAddr trap() const;
   explicit BatchArea(RemoteAddr base) : base_(base) {}
   Status send(const Tracee& tracee, const Batch& batch) const;
   Status fetch(pid_t tid, Batch* batch) const;
