@@ -96,6 +96,7 @@ class App:
             return
         command = [self.perdure.binary, "restore", self.workspace.group, *self.perdure.store_option()]
         self.open_terminal(command, {})
+        self.terminal.await_relay()
 
     def lose(self, after_save=None):
         """Saves, lets after_save() change what must be forgotten, loses everything, brings it back; the epoch."""
@@ -161,6 +162,10 @@ class Terminal:
                 self.output += os.read(self.master, 65536)
         except OSError:
             pass  # hung up
+
+    def await_relay(self):
+        """Waits until perdure passes every key on: what is typed earlier is the terminal's own to interpret."""
+        await_true(lambda: not termios.tcgetattr(self.master)[3] & termios.ICANON, "perdure shows the group's terminal")
 
     def await_output(self, text):
         def seen():

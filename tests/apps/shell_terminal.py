@@ -18,7 +18,9 @@ def drive(app):
 
     terminal = app.terminal
     terminal.type("text from the other side\r")
+    terminal.output = b""
     terminal.type("\x04")
+    terminal.await_output("prompt> ")
     await_true(lambda: app.read("typed.txt"), "cat writes what was typed")
     check_equal(app.read("typed.txt"), "text from the other side\n", "what cat read")
     terminal.type("jobs > jobs.txt; echo $answer $(history | wc -l) > state.txt\r")
@@ -28,11 +30,18 @@ def drive(app):
     check_equal(app.read("state.txt").split()[0], "42", "the variable")
     terminal.type("fg %2\r")
     terminal.await_output("sleep 1002")
+    # bash hands the terminal over before it lets the job go on.
+    await_true(lambda: state(running(app, "1002")) == "S", "the second sleep goes on in the foreground")
     terminal.type("\x03")
     terminal.type("echo $? > status.txt\r")
     await_true(lambda: app.exists("status.txt") and app.read("status.txt"), "bash reports the status")
     check_equal(app.read("status.txt"), "130\n", "the status of the interrupted job")
     terminal.type("kill %1; exit\r")
+
+
+def state(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        return file.read().rpartition(")")[2].split()[0]
 
 
 def running(app, argument):

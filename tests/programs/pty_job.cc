@@ -1,5 +1,8 @@
 // A session on a pseudo terminal with a foreground and a background job: job control works
 // afterwards.
+
+// test: terminal
+
 #include <pty.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -14,6 +17,7 @@ static void job(const char* name) {
   setpgid(0, 0);
   mark(name);
   while (!interrupted) pause_ms(1);
+  close(SYS(open("/dev/tty", O_RDWR | O_CLOEXEC)));  // the terminal of its session
   char text[64];
   snprintf(text, sizeof text, "%s.interrupted", name);
   mark(text);

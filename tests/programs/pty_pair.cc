@@ -1,4 +1,7 @@
 // A pseudo terminal whose both ends belong to the group: data under way, settings, size.
+
+// test: terminal
+
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <termios.h>
