@@ -232,10 +232,16 @@ TEXT_CHECKS = [check_words, check_links]
 
 
 def tracked_files():
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, text=True,
-                            capture_output=True, check=False).stdout.split("\0")
-    if not any(listed):  # a source archive without git
-        listed = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file()]
+    """What git tracks or would; in a source archive, or without git, every file outside of build directories."""
+    try:
+        done = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, text=True,
+                              capture_output=True, check=False)
+        listed = done.stdout.split("\0") if done.returncode == 0 else []
+    except FileNotFoundError:
+        listed = []
+    if not listed:
+        listed = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*")]
+        listed = [p for p in listed if not p.startswith(("build", ".")) and "__pycache__" not in p]
     return sorted(p for p in listed if p and (ROOT / p).is_file())
 
 
