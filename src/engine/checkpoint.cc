@@ -115,6 +115,11 @@ class Checkpoint {
         PD_TRY(capture::freeze(state_.scope, &state_.task_clock, &state_.waits, state_.clock));
     timing_.restart(frozen.stopped_at_ns());
     PD_TRY(collect_all(&frozen));
+    for (const CollectedProcess& collected : collected_) {
+      if (collected.space.value != 0) {
+        PD_TRY(state_.members.at(collected.view.pid).tracker->arm(collected.areas));
+      }
+    }
     frozen.resume();
     timing_.mark("survey");
     for (const CollectedProcess& collected : collected_) order_.push_back(collected.view.pid);

@@ -42,8 +42,11 @@ Result<Scan> PagemapScanTracker::scan_areas(std::span<const Area> areas, Mode mo
   PageSet others =
       PD_TRY(walker_.scan_populated(pagemap, start, end, PageWalker::Among::kUnprotected));
   PageSet fresh = others.intersected(anonymous);
-  ledger_.note_written(fresh);
-  PD_TRY(protect_fresh(pagemap, areas, fresh));
+  // Areas that are not tracked yet wait for the cut, when the process stands still (arm).
+  if (mode == Mode::kCut) {
+    ledger_.note_written(fresh);
+    PD_TRY(protect_fresh(pagemap, areas, fresh));
+  }
   PageWalker::Empty empty = PD_TRY(walker_.scan_empty(pagemap, start, end));
   PageSet populated = anonymous.without(empty.pages);
   // A running process may change a page between its comparison and its copy, so file pages wait for
@@ -57,6 +60,16 @@ Result<Scan> PagemapScanTracker::scan_areas(std::span<const Area> areas, Mode mo
   if (mode == Mode::kCut) scan.guard = empty.guard.intersected(pages_of(areas));
   scan.newly_tracked_pages = fresh.pages();
   return scan;
+}
+
+Status PagemapScanTracker::arm(std::span<const Area> areas) {
+  if (areas.empty()) return {};
+  Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
+  PageSet fresh = PD_TRY(walker_.scan_populated(pagemap, areas.front().start, areas.back().end,
+                                                PageWalker::Among::kUnprotected))
+                      .intersected(pages_of(areas, AreaKind::kAnonymous));
+  ledger_.note_written(fresh);
+  return protect_fresh(pagemap, areas, fresh);
 }
 
 // Registers the anonymous areas that hold fresh pages, and protects those. An area that cannot be

@@ -27,6 +27,7 @@ class PagemapScanTracker final : public Tracker {
 
   TrackerKind kind() const override { return TrackerKind::kPagemapScan; }
   Result<Scan> scan(std::span<const Area> areas, Mode mode) override;
+  Status arm(std::span<const Area> areas) override;
   void give_back(const PageSet& pages) override { ledger_.give_back(pages); }
 
   // Only create() can make an Enabled: the descriptor has the feature on.

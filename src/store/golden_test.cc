@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path golden_directory() {
-  return fs::path(__FILE__).parent_path() / ".." / ".." / "tests" / "golden";
+  return fs::path(PERDURE_SOURCE_DIR) / "tests" / "golden";
 }
 
 // Everything that a store holds, as lines of text.

@@ -156,7 +156,12 @@ def case_rewind_and_go_on(scene):
 
 def case_group_that_ends(scene):
     scene.group("/bin/sleep", "0.5")
-    await_true(lambda: row_of(scene) is None or row_of(scene)["state"] == "ended", "ps says that the group has ended")
+
+    def has_ended():
+        row = row_of(scene)
+        return row is None or row["state"] == "ended"
+
+    await_true(has_ended, "ps says that the group has ended")
     await_true(lambda: not scene.workspace.pids(), "the engine leaves with the group")
 
 
