@@ -195,7 +195,7 @@ TEST(StoreCrash, EveryAcknowledgedEpochSurvivesACrashAtEveryWrite) {
   const uint64_t first = number_from("PERDURE_SIM_SEED", 1);
   const uint64_t seeds = std::getenv("PERDURE_SIM_SEED") != nullptr
                              ? 1
-                             : number_from("PERDURE_SIM_SEEDS", 4);  // NOLINT
+                             : number_from("PERDURE_SIM_SEEDS", 2);  // NOLINT
   const uint64_t only = number_from("PERDURE_SIM_CRASH", UINT64_MAX);
   for (uint64_t seed = first; seed < first + seeds; ++seed) {
     const uint64_t operations = operations_of(seed, Writing::kInline);
@@ -208,9 +208,9 @@ TEST(StoreCrash, EveryAcknowledgedEpochSurvivesACrashAtEveryWrite) {
 }
 
 TEST(StoreCrash, ACrashAmongPipelinedWritesLosesNothingAcknowledged) {
-  for (uint64_t seed = 100; seed < 103; ++seed) {
+  for (uint64_t seed = 100; seed < 102; ++seed) {
     const uint64_t operations = operations_of(seed, Writing::kBehind);
-    for (uint64_t crash = 0; crash < operations; crash += 3) {
+    for (uint64_t crash = 0; crash < operations; crash += 5) {
       crash_and_check(seed, crash, Writing::kBehind);
       if (HasFatalFailure()) return;
     }
@@ -221,9 +221,9 @@ TEST(StoreCrash, ACrashAmongPipelinedWritesLosesNothingAcknowledged) {
 // acknowledged is lost.
 TEST(StoreCrash, AFailedOperationCostsOnlyTheEpochUnderWay) {
   for (const Code code : {Code::kIo, Code::kFull}) {
-    for (uint64_t seed = 1; seed <= 3; ++seed) {
+    for (uint64_t seed = 1; seed <= 2; ++seed) {
       const uint64_t operations = operations_of(seed, Writing::kInline);
-      for (uint64_t failing = 8; failing < operations; failing += 3) {
+      for (uint64_t failing = 8; failing < operations; failing += 5) {
         const std::string where =
             "seed " + std::to_string(seed) + " operation " + std::to_string(failing);
         const auto disk = SimDisk::create(seed);
