@@ -17,6 +17,24 @@ namespace {
 
 // A process that makes processes while they are being killed is faster only for a while.
 constexpr int kKillRoundsMax = 1000;
+// Milliseconds for the group to come to rest before it is killed; one that does not is killed all
+// the same.
+constexpr int kStopRoundsMax = 100;
+
+// Everything stops before anything ends: a process that saw another one die could still act on it,
+// for example write the sum of half a pipeline.
+void stop_all(const std::vector<pid_t>& pids) {
+  for (pid_t pid : pids) (void)::kill(pid, SIGSTOP);
+  auto runs = [](pid_t pid) {
+    Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid);
+    return stat.ok() && stat->state != 'T' && stat->state != 't' && !stat->is_zombie();
+  };
+  for (int round = 0; round < kStopRoundsMax && std::any_of(pids.begin(), pids.end(), runs);
+       ++round) {
+    timespec pause{0, 1'000'000};
+    nanosleep(&pause, nullptr);
+  }
+}
 
 }  // namespace
 
@@ -116,6 +134,7 @@ Status kill_group(GroupState* state) {
       return !stat.ok() || stat->is_zombie();
     });
     if (pids.empty()) return {};
+    if (round == 0) stop_all(pids);
     for (pid_t pid : pids) (void)::kill(pid, SIGKILL);
     timespec pause{0, 1'000'000};
     nanosleep(&pause, nullptr);
