@@ -10,6 +10,8 @@
 namespace perdure::cli {
 namespace {
 
+constexpr int kVerbCount = static_cast<int>(Verb::kCheck) + 1;
+
 // Texts as CLI11 collects them, before they become Arguments.
 struct Words {
   std::vector<std::string> positional;
@@ -21,6 +23,26 @@ struct Line {
   Arguments arguments;
   Words words;
 };
+
+// As CLI11's own, with the usage in our words.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    for (int at = 0; at < kVerbCount; ++at) {
+      const VerbHelp& help = help_of(static_cast<Verb>(at));
+      if (app->get_name() == help.name)
+        return "Usage: perdure " + app->get_name() + " " + help.usage + "\n";
+    }
+    return "Usage: " + name + " VERB [OPTIONS] ...\n";
+  }
+};
+
+std::string check_count(const std::string& text) {
+  bool good = !text.empty() && text.size() <= 12 &&
+              text.find_first_not_of("0123456789") == std::string::npos &&
+              text.find_first_not_of('0') != std::string::npos;
+  return good ? "" : "'" + text + "' is no number of epochs from 1";
+}
 
 std::optional<Epoch> epoch_of(const std::string& text) {
   if (text == "newest") return Epoch(0);
@@ -54,9 +76,7 @@ void add_background(CLI::App* sub, Line& line) {
 }
 
 void add_keep(CLI::App* sub, Line& line, const char* what) {
-  sub->add_option("--keep", line.arguments.keep, what)
-      ->type_name("N")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40));
+  sub->add_option("--keep", line.arguments.keep, what)->type_name("N")->check(check_count);
 }
 
 // What the group remembers.
@@ -188,6 +208,7 @@ void add_options(CLI::App* sub, Line& line, Verb verb) {
 void add_verb(CLI::App& app, Line& line, Verb verb) {
   const VerbHelp& help = help_of(verb);
   CLI::App* sub = app.add_subcommand(help.name, help.what);
+  sub->group("Verbs");
   sub->footer(help.footer);
   sub->callback([&line, verb] { line.arguments.verb = verb; });
   add_options(sub, line, verb);
@@ -199,12 +220,11 @@ void add_verb(CLI::App& app, Line& line, Verb verb) {
 // Describing a verb takes longer than parsing it: where the first word is one, the others are left
 // out.
 void add_verbs(CLI::App& app, Line& line, const std::string& first_word) {
-  constexpr int kCount = static_cast<int>(Verb::kCheck) + 1;
-  for (int at = 0; at < kCount; ++at) {
+  for (int at = 0; at < kVerbCount; ++at) {
     if (first_word == help_of(static_cast<Verb>(at)).name)
       return add_verb(app, line, static_cast<Verb>(at));
   }
-  for (int at = 0; at < kCount; ++at) add_verb(app, line, static_cast<Verb>(at));
+  for (int at = 0; at < kVerbCount; ++at) add_verb(app, line, static_cast<Verb>(at));
 }
 
 Parsed mistake(std::string what, std::string remedy) {
@@ -267,6 +287,7 @@ Parsed explain(const CLI::App& app, const CLI::ParseError& error, const std::str
   if (!first_word.empty() && first_word.front() != '-' && app.get_subcommands().empty()) {
     return mistake("'" + first_word + "' is no verb", "`perdure --help` lists the verbs");
   }
+  if (first_word.empty()) return mistake("no verb was given", "`perdure --help` lists the verbs");
   std::string what = error.what();
   std::replace(what.begin(), what.end(), '\n', ' ');
   auto subs = app.get_subcommands();
@@ -282,6 +303,10 @@ Parsed explain(const CLI::App& app, const CLI::ParseError& error, const std::str
 Parsed parse_arguments(const std::vector<std::string>& words) {
   CLI::App app(kProgramHelp, "perdure");
   app.footer(kProgramFooter);
+  auto formatter = std::make_shared<HelpFormatter>();
+  formatter->label("TEXT", "");
+  formatter->label("REQUIRED", "");
+  app.formatter(std::move(formatter));
   app.set_version_flag("--version", std::string("perdure ") + PERDURE_VERSION);
   app.require_subcommand(1);
   Line line;

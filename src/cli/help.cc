@@ -10,7 +10,7 @@ namespace {
 // In the order of Verb.
 constexpr std::array kVerbs = {
     VerbHelp{
-        "run", "Start a command as a group",
+        "run", "Start a command as a group", "[OPTIONS] -- COMMAND...",
         R"(On a terminal the command gets a terminal of its own, shown on yours; Ctrl-] d leaves
 it running, `perdure attach NAME` comes back. Otherwise its standard streams are
 yours. With -d streams that are terminals, anonymous pipes or sockets become
@@ -24,6 +24,7 @@ Examples:
   perdure run -d --name shop -- redis-server shop.conf
   perdure run -d -- ./worker --all > worker.log)"},
     VerbHelp{"attach", "Adopt a running process, take a group over, or show its terminal",
+             "[OPTIONS] PID|NAME",
              R"(PID: the process and all below it become a group; they notice nothing.
 NAME: a new engine takes the group over if its engine died; then, if the group has a
 terminal and you are on one, it is shown (Ctrl-] d leaves; -d does not show it).
@@ -31,19 +32,19 @@ terminal and you are on one, it is shown (Ctrl-] d leaves; -d does not show it).
 Examples:
   perdure attach --name web 4711
   perdure attach shop)"},
-    VerbHelp{"detach", "Let go of a group: it runs on, no longer saved",
+    VerbHelp{"detach", "Let go of a group: it runs on, no longer saved", "[OPTIONS] [NAME]",
              R"(Its epochs stay. The engine leaves no trace in the processes.
 
 Examples:
   perdure detach shop)"},
-    VerbHelp{"checkpoint", "Save a group's state as a new epoch",
+    VerbHelp{"checkpoint", "Save a group's state as a new epoch", "[OPTIONS] [NAME]",
              R"(Without --wait it returns as soon as the epoch is captured and the group runs again;
 a failure to store it is then told by `perdure log` and engine.log.
 
 Examples:
   perdure checkpoint --wait shop
   perdure checkpoint --wait --keep 10 --json shop)"},
-    VerbHelp{"restore", "Bring an epoch back to life",
+    VerbHelp{"restore", "Bring an epoch back to life", "[OPTIONS] [NAME]",
              R"(Needs nothing but the store and the files that the epoch names. The group must not
 run; --name NEW restores a copy beside it.
 
@@ -52,7 +53,7 @@ Examples:
   perdure restore --epoch 3 shop
   perdure restore -d --epoch 1 --name shop-then shop)"},
     VerbHelp{
-        "ps", "List groups",
+        "ps", "List groups", "[OPTIONS]",
         R"(States: running; busy (its engine does not answer yet); no engine (it runs, but cannot
 be saved until `perdure attach NAME`); detached; ended (with the command's status);
 lost (it does not run and did not end: `perdure restore NAME`).
@@ -61,36 +62,37 @@ Examples:
   perdure ps
   perdure ps --json)"},
     VerbHelp{"log", "List a group's epochs: when, size, stop time, what changed",
+             "[OPTIONS] [NAME]",
              R"(Examples:
   perdure log shop
   perdure log --json shop)"},
-    VerbHelp{"kill", "SIGKILL to every process of a group",
+    VerbHelp{"kill", "SIGKILL to every process of a group", "[OPTIONS] NAME...",
              R"(Its epochs stay; `perdure restore NAME` brings it back.
 
 Examples:
   perdure kill shop)"},
-    VerbHelp{"rm", "Remove a group's epochs for good",
+    VerbHelp{"rm", "Remove a group's epochs for good", "[OPTIONS] NAME...",
              R"(A group that runs is refused; --force kills it first.
 
 Examples:
   perdure rm shop
   perdure rm --force shop web)"},
-    VerbHelp{"show", "Print all records of an epoch",
+    VerbHelp{"show", "Print all records of an epoch", "[OPTIONS] [NAME] EPOCH",
              R"(Examples:
   perdure show 3
   perdure show shop newest
   perdure show --json shop 3)"},
-    VerbHelp{"diff", "Print what changed from one epoch to another",
+    VerbHelp{"diff", "Print what changed from one epoch to another", "[OPTIONS] [NAME] EPOCH EPOCH",
              R"(Examples:
   perdure diff 1 2
   perdure diff shop 1 newest --all)"},
-    VerbHelp{"scrub", "Verify every checksum of a group's epochs",
+    VerbHelp{"scrub", "Verify every checksum of a group's epochs", "[OPTIONS] [NAME]",
              R"(Exit status: 0 if all is well, 17 if anything is damaged.
 
 Examples:
   perdure scrub shop)"},
     VerbHelp{
-        "check", "Tell what this kernel and these privileges allow",
+        "check", "Tell what this kernel and these privileges allow", "[OPTIONS]",
         R"(Exit status: 0 if groups can be saved and restored, 15 if something needed is missing.
 
 Examples:

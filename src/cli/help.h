@@ -8,6 +8,7 @@ namespace perdure::cli {
 struct VerbHelp {
   const char* name;
   const char* what;
+  const char* usage;  // behind the name
   const char* footer;
 };
 
