@@ -105,12 +105,13 @@ class Session:
             time.sleep(self.options.outage / 1000)
 
     def lose_with_engine(self):
-        """The group and its engine end by SIGKILL, as in a power cut: nobody gets to say good-bye."""
-        for pid in self.workspace.pids():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        """The group and its engine end by SIGKILL, as in a power cut: nobody gets to say good-bye, or sees another one end."""
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in self.workspace.pids():
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    pass
         await_true(lambda: not any(map(alive, self.workspace.pids())), "everything has ended")
         if self.options.outage:
             time.sleep(self.options.outage / 1000)
