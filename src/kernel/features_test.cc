@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <set>
 #include <string>
 
@@ -82,8 +81,7 @@ TEST(Features, DirectIoIsRefusedOnlyWhereItCannotBe) {
 
 // Rows of docs/kernel.md look like "| `name` | ...".
 TEST(Features, TheDocumentListsExactlyTheFeatures) {
-  const auto root = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
-  const std::string path = (root / "docs/kernel.md").string();
+  const std::string path = std::string(PERDURE_SOURCE_DIR) + "/docs/kernel.md";
   const std::string text = proc::read_text(path).value();
   std::set<std::string> listed;
   for (std::string_view line : proc::lines_of(text)) {
