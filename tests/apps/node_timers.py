@@ -1,6 +1,6 @@
 """Node.js: intervals tick in sequence without loss or doubling, promises and a server go on."""
 
-from app import check, check_equal, main
+from app import await_true, check, check_equal, main
 
 PROGRAM = r'''
 const net = require("net");
@@ -29,8 +29,7 @@ def drive(app):
     check_equal(app.ask("socket", "put key value"), "ok", "the answer")
     seen = 0
     for _ in range(2):
-        while int(app.ask("socket", "ticks").split()[1]) < seen + 20:
-            pass
+        await_true(lambda: int(app.ask("socket", "ticks").split()[1]) >= seen + 20, "intervals go on to tick")
         app.lose(after_save=lambda: app.ask("socket", "put key lost"))
         right, count, _ = app.ask("socket", "ticks").split()
         check_equal(right, "true", "the order of ticks")

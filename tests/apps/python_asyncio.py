@@ -1,6 +1,6 @@
 """python3 with asyncio: tasks, timers, a server, and a child process that answers through pipes."""
 
-from app import check, check_equal, main
+from app import await_true, check, check_equal, main
 
 PROGRAM = r'''
 import asyncio, sys, time
@@ -40,8 +40,7 @@ def drive(app):
     check_equal(app.ask("socket", "hello"), "<hello>", "the child's answer")
     seen = 0
     for round_number in range(3):
-        while int(app.ask("socket", "ticks").split()[1]) < seen + 30:
-            pass
+        await_true(lambda: int(app.ask("socket", "ticks").split()[1]) >= seen + 30, "tasks go on to tick")
         app.lose()
         right, count, late = app.ask("socket", "ticks").split()
         check_equal(right, "True", f"the order of ticks in round {round_number}")

@@ -1,6 +1,6 @@
 """python3 with threads, locks, a queue and generators, asked about its state through a socket."""
 
-from app import check_equal, main
+from app import await_true, check_equal, main
 
 PROGRAM = r'''
 import hashlib, queue, random, socket, sys, threading, time
@@ -65,8 +65,7 @@ def drive(app):
     check_equal(app.ask("socket", "random"), str(generator.random()), "the second random number")
 
     def state_after(count):
-        while int(app.ask("socket", "state").split()[3]) <= count:
-            pass
+        await_true(lambda: int(app.ask("socket", "state").split()[3]) > count, "the threads go on")
         return app.ask("socket", "state").split()
 
     first = state_after(20)

@@ -90,13 +90,16 @@ class Session:
                 continue
         return "\n".join(lines)
 
+    def stop_all(self):
+        """Nobody shall see the others die, as nobody would in a power cut."""
+        for pid in self.workspace.pids():
+            if executable(pid) == self.options.program:
+                os.kill(pid, signal.SIGSTOP)
+
     def lose(self):
         """Everything of the group is gone, suddenly."""
         if self.process:
-            # Nobody shall see the others die, as nobody would in a power cut.
-            for pid in self.workspace.pids():
-                if executable(pid) == self.options.program:
-                    os.kill(pid, signal.SIGSTOP)
+            self.stop_all()
         self.perdure.kill()
         if self.process:
             self.process.wait(timeout=10)
