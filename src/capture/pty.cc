@@ -113,6 +113,15 @@ Status read_pair(const PtyPair& pair, object::Pty* pty) {
   return {};
 }
 
+// A group may have a devpts file system of its own, in which a number means another terminal. The
+// group's terminal lies in the engine's. What was opened as /dev/tty does not show its file system.
+bool is_group_terminal(const FileContext& context, const OpenFileEntry& entry, dev_t device) {
+  if (!context.options.terminal || *context.options.terminal != device) return false;
+  if (!kernel::is_pty_slave(entry.file.st_rdev)) return true;
+  const Result<struct stat> ours = kernel::stat_path("/dev/pts");
+  return !ours.ok() || ours->st_dev == entry.file.st_dev;
+}
+
 }  // namespace
 
 Status capture_pty_master(FileContext& context, OpenFileEntry& entry) {
@@ -129,7 +138,7 @@ Status capture_pty_master(FileContext& context, OpenFileEntry& entry) {
 Status capture_terminal(FileContext& context, OpenFileEntry& entry) {
   const Result<dev_t> device = kernel::terminal_device(entry.duplicate.get());
   if (!device.ok()) return capture_device(context, entry);
-  if (context.options.terminal && *context.options.terminal == *device) {
+  if (is_group_terminal(context, entry, *device)) {
     entry.record.mutable_pty()->set_group_terminal(true);
     entry.record.mutable_pty()->set_index(index_of(*device));
     return {};

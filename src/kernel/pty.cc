@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <cerrno>
@@ -109,6 +111,20 @@ Result<bool> is_terminal_exclusive(int fd) {
 
 Status set_terminal_exclusive(int fd) {
   if (::ioctl(fd, TIOCEXCL) != 0) return failure("set the exclusive mode of", fd);
+  return {};
+}
+
+Status mount_fresh_ptys() {
+  constexpr unsigned long kFlags = MS_NOSUID | MS_NOEXEC;
+  if (::mount("devpts", "/dev/pts", "devpts", kFlags, "newinstance,ptmxmode=0666,mode=0620") != 0) {
+    return Error::system(errno, "mount", "/dev/pts");
+  }
+  struct stat ptmx;
+  const bool is_link = ::lstat("/dev/ptmx", &ptmx) == 0 && S_ISLNK(ptmx.st_mode);
+  if (is_link) return {};
+  if (::mount("/dev/pts/ptmx", "/dev/ptmx", nullptr, MS_BIND, nullptr) != 0) {
+    return Error::system(errno, "mount", "/dev/ptmx");
+  }
   return {};
 }
 

@@ -56,6 +56,10 @@ Status set_pty_packet(int master, bool packet);
 Result<bool> is_terminal_exclusive(int fd);
 Status set_terminal_exclusive(int fd);
 
+// Mounts a fresh devpts file system, in which every number is free, on /dev/pts and its ptmx on
+// /dev/ptmx. For a process in a mount namespace of its own.
+Status mount_fresh_ptys();
+
 // Bytes that read(2) would give now (FIONREAD): for a slave in canonical mode, of whole lines only.
 Result<int> terminal_waiting(int fd);
 // The slave end of a master (TIOCGPTPEER), never as a controlling terminal.

@@ -34,7 +34,9 @@ struct FileBuildOptions {
   FilePolicy policy = FilePolicy::kUnchanged;
   std::array<int, 3> streams = {0, 1, 2};  // borrowed: what standard streams become
   int terminal = -1;  // borrowed: either end's slave of the group's terminal, if it has one
-  bool fresh_namespaces = true;  // files on tmpfs belong to the group alone and may be replaced
+  // The group has mounts of its own: terminals may get a /dev/pts of their own, and unused files on
+  // tmpfs be replaced.
+  bool fresh_namespaces = true;
   FillMemory fill_memory;
 };
 

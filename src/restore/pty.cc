@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernel/file.h"
@@ -87,9 +88,24 @@ Status make_pair(FileMaker* maker, ObjectId id, const Ends& ends, const object::
   return maker->keep(ends.master, std::move(master));
 }
 
+bool is_taken(const object::Pty& pty) {
+  return kernel::stat_path("/dev/pts/" + std::to_string(pty.index())).ok();
+}
+
+// Other programs may have the group's numbers now. A group with mounts of its own gets a /dev/pts
+// of its own then.
+Status free_numbers(const FileMaker& maker) {
+  const auto& ptys = maker.graph().ptys;
+  const bool taken =
+      std::any_of(ptys.begin(), ptys.end(), [](const auto& item) { return is_taken(item.second); });
+  if (!taken || !maker.options().fresh_namespaces) return {};
+  return kernel::mount_fresh_ptys();
+}
+
 }  // namespace
 
 Status make_ptys(FileMaker* maker) {
+  PD_TRY(free_numbers(*maker));
   std::map<ObjectId, Ends> pairs;
   for (const auto& [id, record] : maker->graph().open_files) {
     if (!record.has_pty() || record.pty().group_terminal()) continue;

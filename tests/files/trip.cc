@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -206,6 +208,10 @@ std::string Group::restore(restore::FileBuildOptions options, int terminal) {
   const pid_t builder_pid = ::fork();
   if (builder_pid == 0) {
     keep_only_report(report[1], terminal);
+    if (options.fresh_namespaces) {
+      (void)::unshare(CLONE_NEWNS);
+      (void)::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+    }
     const auto fail = [](const std::string& text) {
       (void)!::write(kReport, text.data(), text.size());
       end_process(1);
