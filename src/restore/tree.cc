@@ -2,6 +2,7 @@
 
 #include <linux/sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -13,6 +14,7 @@
 #include "kernel/pidfd.h"
 #include "kernel/spawn.h"
 #include "restore/address_space.h"
+#include "restore/file_late.h"
 
 namespace perdure::restore {
 namespace {
@@ -71,12 +73,28 @@ class TreeMaker {
     if (node.founds_session) {
       PD_TRY(run_calls(site_, &skeletons_[index].leader, skeletons_[index].name(),
                        [](RemoteCalls* calls) { calls->add("found its session", SYS_setsid); }));
+      PD_TRY(take_terminals(&skeletons_[index]));
     }
     PD_TRY(make_children(index, Birth::kEarly));
     if (!node.transient() && node.process->state() != Process::ZOMBIE) {
       PD_TRY(build_address_space(&skeletons_[index], &site_));
     }
     return make_children(index, Birth::kLate);
+  }
+
+  // A process inherits its controlling terminal at birth, so the leader takes it before it makes anyone; which group is
+  // in the foreground is set when all exist (leave_builder).
+  Status take_terminals(Skeleton* skeleton) {
+    if (skeleton->node->transient()) return {};
+    std::vector<LateCall> calls = terminal_calls(skeleton->process(), site_.graph, site_.opened);
+    std::erase_if(calls, [](const LateCall& call) { return call.args[1].value != TIOCSCTTY; });
+    for (LateCalls late(std::move(calls)); !late.done();) {
+      kernel::Batch batch = site_.area.batch();
+      late.fill(&batch);
+      PD_TRY(site_.area.run(&skeleton->leader, &batch));
+      PD_TRY_WITHIN("restore " + skeleton->name(), late.check(batch));
+    }
+    return {};
   }
 
   Status make_children(size_t index, Birth birth) {
