@@ -21,6 +21,8 @@ namespace {
 
 // Typed (pasted) ahead of a program that does not read; beyond this the terminal waits.
 constexpr size_t kTypedAheadMax = 64 * 1024;
+// Between the last output and the news of the end.
+constexpr int kClosedTerminalMs = 2000;
 
 Bytes bytes_of_text(const std::string& text) {
   return Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());
@@ -48,9 +50,12 @@ class TerminalRelay {
           pollfd{typed_.size() < kTypedAheadMax ? STDIN_FILENO : -1, POLLIN, 0},
           pollfd{master_closed_ ? -1 : master_.get(),
                  static_cast<short>(typed_.empty() ? POLLIN : POLLIN | POLLOUT), 0}};
-      if (::poll(entries.data(), entries.size(), -1) < 0 && errno != EINTR) {
-        return Error::system(errno, "wait for the terminal");
-      }
+      // A group that lives on without its terminal (a job of a shell that ended) has nothing to
+      // show.
+      int ready = ::poll(entries.data(), entries.size(), master_closed_ ? kClosedTerminalMs : -1);
+      if (ready < 0 && errno != EINTR) return Error::system(errno, "wait for the terminal");
+      if (ready == 0) PD_TRY(leave());
+      if (ready <= 0) continue;
       if ((entries[3].revents & (POLLIN | POLLHUP | POLLERR)) != 0) PD_TRY(show_output());
       if ((entries[3].revents & POLLOUT) != 0) PD_TRY(type());
       if (entries[2].revents != 0) PD_TRY(read_keys());

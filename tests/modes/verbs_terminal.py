@@ -193,4 +193,14 @@ def case_terminal_has_one_viewer(scene):
     check(alive(engine_of(scene)), "the engine ended with its viewer")
 
 
+def case_terminal_that_a_daemon_leaves(scene):
+    """A program that goes into the background and closes its terminal keeps nobody waiting."""
+    terminal = run(scene, "/bin/sh", "-c", "setsid sleep 1000 <&- >&- 2>&- & sleep 0.1; echo bye")
+    terminal.await_output("bye")
+    terminal.await_output("runs on")
+    check(terminal.exit_status() == 0, f"exit status {terminal.exit_status()}")
+    check(alive(engine_of(scene)), "the group ended with its terminal")
+    terminal.close()
+
+
 main(globals())
