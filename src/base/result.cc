@@ -7,22 +7,38 @@ namespace perdure {
 
 const char* code_name(Code code) {
   switch (code) {
-    case Code::kInvalid: return "invalid";
-    case Code::kNotFound: return "not found";
-    case Code::kExists: return "exists";
-    case Code::kPermission: return "permission";
-    case Code::kUnsupported: return "unsupported";
-    case Code::kUnavailable: return "unavailable";
-    case Code::kGone: return "gone";
-    case Code::kCorrupt: return "corrupt";
-    case Code::kNewer: return "newer version";
-    case Code::kFull: return "full";
-    case Code::kBusy: return "busy";
-    case Code::kChanged: return "changed";
-    case Code::kIo: return "input/output";
-    case Code::kTimeout: return "timeout";
-    case Code::kLimit: return "limit";
-    case Code::kInternal: return "internal";
+    case Code::kInvalid:
+      return "invalid";
+    case Code::kNotFound:
+      return "not found";
+    case Code::kExists:
+      return "exists";
+    case Code::kPermission:
+      return "permission";
+    case Code::kUnsupported:
+      return "unsupported";
+    case Code::kUnavailable:
+      return "unavailable";
+    case Code::kGone:
+      return "gone";
+    case Code::kCorrupt:
+      return "corrupt";
+    case Code::kNewer:
+      return "newer version";
+    case Code::kFull:
+      return "full";
+    case Code::kBusy:
+      return "busy";
+    case Code::kChanged:
+      return "changed";
+    case Code::kIo:
+      return "input/output";
+    case Code::kTimeout:
+      return "timeout";
+    case Code::kLimit:
+      return "limit";
+    case Code::kInternal:
+      return "internal";
   }
   return "unknown";
 }
@@ -32,17 +48,41 @@ int exit_status(Code code) { return 10 + static_cast<int>(code); }
 
 Code code_of_errno(int error_number) {
   switch (error_number) {
-    case ENOENT: case ENOTDIR: case ENXIO: return Code::kNotFound;
-    case ESRCH: return Code::kGone;
-    case EEXIST: case EADDRINUSE: return Code::kExists;
-    case EPERM: case EACCES: return Code::kPermission;
-    case ENOSYS: case EOPNOTSUPP: return Code::kUnavailable;
-    case ENOSPC: case EDQUOT: case EFBIG: return Code::kFull;
-    case EBUSY: case ETXTBSY: return Code::kBusy;
-    case EINVAL: case EBADF: case EFAULT: return Code::kInvalid;
-    case ETIMEDOUT: return Code::kTimeout;
-    case EMFILE: case ENFILE: case ENOMEM: case EAGAIN: return Code::kLimit;
-    default: return Code::kIo;
+    case ENOENT:
+    case ENOTDIR:
+    case ENXIO:
+      return Code::kNotFound;
+    case ESRCH:
+      return Code::kGone;
+    case EEXIST:
+    case EADDRINUSE:
+      return Code::kExists;
+    case EPERM:
+    case EACCES:
+      return Code::kPermission;
+    case ENOSYS:
+    case EOPNOTSUPP:
+      return Code::kUnavailable;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return Code::kFull;
+    case EBUSY:
+    case ETXTBSY:
+      return Code::kBusy;
+    case EINVAL:
+    case EBADF:
+    case EFAULT:
+      return Code::kInvalid;
+    case ETIMEDOUT:
+      return Code::kTimeout;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EAGAIN:
+      return Code::kLimit;
+    default:
+      return Code::kIo;
   }
 }
 

@@ -81,8 +81,9 @@ Status TimerQuery::decode(const kernel::Batch& batch, object::Process* record) c
     const uint64_t interval = us_of(spec.interval_s, spec.interval_us);
     uint64_t value = us_of(spec.value_s, spec.value_us);
     if (interval == 0 && value == 0) continue;
-    // A periodic ITIMER_REAL is armed again when its SIGALRM is taken off the queue (kernel/signal.c); until then no time
-    // is left. The signal is saved as pending; the timer goes on with a whole period.
+    // A periodic ITIMER_REAL is armed again when its SIGALRM is taken off the queue
+    // (kernel/signal.c); until then no time is left. The signal is saved as pending; the timer goes
+    // on with a whole period.
     if (value == 0) value = interval;
     object::IntervalTimer* out = record->add_interval_timers();
     out->set_which(static_cast<uint32_t>(which));

@@ -195,8 +195,8 @@ class Checkpoint {
     return {};
   }
 
-  // Where every process has to be: with the init that `run` made, or, adopted, where a restore of this engine brings
-  // them back.
+  // Where every process has to be: with the init that `run` made, or, adopted, where a restore of
+  // this engine brings them back.
   Result<kernel::proc::Namespaces> home_namespaces(Frozen& frozen) const {
     if (state_.scope.init != 0) return kernel::proc::read_namespaces(state_.scope.init);
     const auto& processes = frozen.processes();

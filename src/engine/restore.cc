@@ -72,8 +72,8 @@ class Restorer {
     if (epoch.value == 0) {
       std::optional<store::EpochInfo> newest = state_.store->newest();
       if (!newest && !state_.store->warnings().empty()) {
-        return Error(Code::kCorrupt, "group " + state_.name + " has no epoch left: " +
-                                         state_.store->warnings().front())
+        return Error(Code::kCorrupt, "group " + state_.name +
+                                         " has no epoch left: " + state_.store->warnings().front())
             .with_remedy("the store is damaged; restore it from a copy");
       }
       if (!newest)

@@ -11,13 +11,15 @@ Status register_uffd_missing(const Fd& uffd, RemoteAddr start, uint64_t size) {
   uffdio_register request{};
   request.range = {start.value, size};
   request.mode = UFFDIO_REGISTER_MODE_MISSING;
-  if (ioctl(uffd.get(), UFFDIO_REGISTER, &request) != 0) return Error::system(errno, "register memory to be filled");
+  if (ioctl(uffd.get(), UFFDIO_REGISTER, &request) != 0)
+    return Error::system(errno, "register memory to be filled");
   return {};
 }
 
 Status unregister_uffd(const Fd& uffd, RemoteAddr start, uint64_t size) {
   uffdio_range range{start.value, size};
-  if (ioctl(uffd.get(), UFFDIO_UNREGISTER, &range) != 0) return Error::system(errno, "unregister filled memory");
+  if (ioctl(uffd.get(), UFFDIO_UNREGISTER, &range) != 0)
+    return Error::system(errno, "unregister filled memory");
   return {};
 }
 

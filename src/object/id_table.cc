@@ -5,7 +5,9 @@
 
 namespace perdure::object {
 
-IdTable::IdTable(uint64_t first_free) : next_(first_free) { PD_ASSERT(first_free >= kFirstFreeObjectId); }
+IdTable::IdTable(uint64_t first_free) : next_(first_free) {
+  PD_ASSERT(first_free >= kFirstFreeObjectId);
+}
 
 ObjectId IdTable::id_of(std::string_view key) {
   auto found = entries_.find(key);
@@ -28,7 +30,8 @@ void IdTable::bind(std::string_view key, ObjectId id) {
 }
 
 void IdTable::forget_unused() {
-  std::erase_if(entries_, [this](const auto& item) { return item.second.generation != generation_; });
+  std::erase_if(entries_,
+                [this](const auto& item) { return item.second.generation != generation_; });
   ++generation_;
 }
 

@@ -60,16 +60,19 @@ Result<bool> BulkLoader::open() {
   if (number < 0) return false;
   const Fd pidfd = PD_TRY(kernel::pidfd_open(skeleton_.pid));
   uffd_ = PD_TRY(kernel::pidfd_getfd(pidfd.get(), static_cast<int>(number)));
-  PD_TRY(run_calls(site_, &skeleton_.leader, skeleton_.name(),
-                   [&](RemoteCalls* calls) { calls->add("close a userfaultfd", SYS_close, {number}); }));
+  PD_TRY(run_calls(site_, &skeleton_.leader, skeleton_.name(), [&](RemoteCalls* calls) {
+    calls->add("close a userfaultfd", SYS_close, {number});
+  }));
   return kernel::enable_uffd(uffd_, 0).ok();
 }
 
 Status BulkLoader::load() {
   if (parts_.empty()) return {};
-  for (const Range& range : ranges_) PD_TRY(kernel::register_uffd_missing(uffd_, range.start, range.size));
+  for (const Range& range : ranges_)
+    PD_TRY(kernel::register_uffd_missing(uffd_, range.start, range.size));
   PD_TRY(load_parts());
-  for (const Range& range : ranges_) PD_TRY(kernel::unregister_uffd(uffd_, range.start, range.size));
+  for (const Range& range : ranges_)
+    PD_TRY(kernel::unregister_uffd(uffd_, range.start, range.size));
   return {};
 }
 
@@ -79,7 +82,9 @@ Status BulkLoader::load_parts() {
   Status failure;
   auto work = [&] {
     std::vector<uint8_t> memory((kPartPages + 1) * kPageSize);
-    uint8_t* aligned = memory.data() + (kPageSize - reinterpret_cast<uint64_t>(memory.data()) % kPageSize) % kPageSize;
+    uint8_t* aligned =
+        memory.data() +
+        (kPageSize - reinterpret_cast<uint64_t>(memory.data()) % kPageSize) % kPageSize;
     const MutableBytes buffer(aligned, kPartPages * kPageSize);
     for (size_t i = next++; i < parts_.size(); i = next++) {
       Status loaded = load_part(parts_[i], buffer);
@@ -89,7 +94,8 @@ Status BulkLoader::load_parts() {
       next = parts_.size();
     }
   };
-  const size_t wanted = std::min<size_t>({std::max(1u, std::thread::hardware_concurrency()), kThreadsMax, parts_.size()});
+  const size_t wanted = std::min<size_t>(
+      {std::max(1u, std::thread::hardware_concurrency()), kThreadsMax, parts_.size()});
   std::vector<std::thread> helpers;
   for (size_t i = 1; i < wanted; ++i) helpers.emplace_back(work);
   work();
@@ -104,7 +110,8 @@ Status BulkLoader::load_part(const Part& part, MutableBytes buffer) const {
     PD_TRY(site_.reader.read_pages(extent, buffer.subspan(filled, size)));
     filled += size;
   }
-  return kernel::copy_missing_pages(uffd_, RemoteAddr(part.first_page * kPageSize), buffer.first(filled));
+  return kernel::copy_missing_pages(uffd_, RemoteAddr(part.first_page * kPageSize),
+                                    buffer.first(filled));
 }
 
 }  // namespace perdure::restore

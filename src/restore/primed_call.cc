@@ -47,7 +47,8 @@ Status set_limit(uint64_t remaining_ns, RemoteAddr limit, long number,
 }  // namespace
 
 bool is_primed(long number) {
-  return number == SYS_nanosleep || number == SYS_clock_nanosleep || number == SYS_poll || number == SYS_futex;
+  return number == SYS_nanosleep || number == SYS_clock_nanosleep || number == SYS_poll ||
+         number == SYS_futex;
 }
 
 Result<kernel::Registers> final_registers(const object::Thread& thread, kernel::Tracee* tracee,

@@ -90,8 +90,8 @@ Status add_timer_creation(const object::Process& process, const kernel::Features
 
 void add_timer_arming(const object::Process& process, RemoteCalls* calls) {
   for (const object::IntervalTimer& timer : process.interval_timers()) {
-    // A periodic timer whose signal is still pending has no time left: the kernel arms it again when the signal is taken
-    // (posixtimer_rearm_itimer). Setting it to nothing would disarm it.
+    // A periodic timer whose signal is still pending has no time left: the kernel arms it again
+    // when the signal is taken (posixtimer_rearm_itimer). Setting it to nothing would disarm it.
     const uint64_t value_us = std::max<uint64_t>(timer.value_us(), 1);
     const RemoteAddr spec = calls->batch().in_value(
         IntervalSpec{static_cast<int64_t>(timer.interval_us() / kUsPerSecond),

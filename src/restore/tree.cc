@@ -2,8 +2,8 @@
 
 #include <linux/sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -82,8 +82,8 @@ class TreeMaker {
     return make_children(index, Birth::kLate);
   }
 
-  // A process inherits its controlling terminal at birth, so the leader takes it before it makes anyone; which group is
-  // in the foreground is set when all exist (leave_builder).
+  // A process inherits its controlling terminal at birth, so the leader takes it before it makes
+  // anyone; which group is in the foreground is set when all exist (leave_builder).
   Status take_terminals(Skeleton* skeleton) {
     if (skeleton->node->transient()) return {};
     std::vector<LateCall> calls = terminal_calls(skeleton->process(), site_.graph, site_.opened);

@@ -60,8 +60,7 @@ Input sample_store() {
 std::vector<Input> corpus() {
   std::vector<Input> inputs{sample_store()};
   for (uint8_t which = 0; which < 6; ++which) inputs.push_back(Input(200, which));
-  const fs::path directory =
-      fs::path(PERDURE_SOURCE_DIR) / "tests" / "corpus" / "store";
+  const fs::path directory = fs::path(PERDURE_SOURCE_DIR) / "tests" / "corpus" / "store";
   for (const auto& entry : fs::directory_iterator(directory)) {
     std::ifstream file(entry.path(), std::ios::binary);
     inputs.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());

@@ -15,9 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path golden_directory() {
-  return fs::path(PERDURE_SOURCE_DIR) / "tests" / "golden";
-}
+fs::path golden_directory() { return fs::path(PERDURE_SOURCE_DIR) / "tests" / "golden"; }
 
 // Everything that a store holds, as lines of text.
 std::string content_of(const Store& store) {
