@@ -52,25 +52,38 @@ Status collect_descriptor(FileContext& context, size_t index, int fd) {
   return capture_locks(context, index, fd, entry, added.info);
 }
 
+Status check_threads(const Member& member) {
+  for (const pid_t tid : PD_TRY(kernel::proc::threads_of(member.pid))) {
+    if (tid == member.pid || PD_TRY(kernel::compare_tables(member.pid, tid)) == 0) continue;
+    return Error(Code::kUnsupported,
+                 name_of(member) + ": a thread with descriptors of its own cannot be saved")
+        .with_remedy("unshare(CLONE_FILES) in a thread is not supported");
+  }
+  return {};
+}
+
 // A restored process has one table for all its threads, and no other process has the same.
 Status check_tables(const FileContext& context) {
-  for (size_t i = 0; i < context.members.size(); ++i) {
-    const Member& member = context.members[i];
-    const auto tids = PD_TRY(kernel::proc::threads_of(member.pid));
-    for (const pid_t tid : tids) {
-      if (tid == member.pid || PD_TRY(kernel::share_descriptors(member.pid, tid))) continue;
-      return Error(Code::kUnsupported,
-                   name_of(member) + ": a thread with descriptors of its own cannot be saved")
-          .with_remedy("unshare(CLONE_FILES) in a thread is not supported");
+  std::vector<const Member*> ordered;
+  for (const Member& member : context.members) {
+    PD_TRY(check_threads(member));
+    size_t low = 0;
+    size_t high = ordered.size();
+    while (low < high) {
+      const size_t middle = (low + high) / 2;
+      const int order = PD_TRY(kernel::compare_tables(member.pid, ordered[middle]->pid));
+      if (order == 0) {
+        return Error(Code::kUnsupported, name_of(member) + " shares its descriptor table with " +
+                                             name_of(*ordered[middle]) + ", which cannot be saved")
+            .with_remedy("processes made by clone(CLONE_FILES) are not supported");
+      }
+      if (order < 0) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
     }
-    for (size_t j = 0; j < i; ++j) {
-      const bool alike = context.out.processes[i].fds.size() == context.out.processes[j].fds.size();
-      if (!alike || !PD_TRY(kernel::share_descriptors(member.pid, context.members[j].pid)))
-        continue;
-      return Error(Code::kUnsupported, name_of(member) + " shares its descriptor table with " +
-                                           name_of(context.members[j]) + ", which cannot be saved")
-          .with_remedy("processes made by clone(CLONE_FILES) are not supported");
-    }
+    ordered.insert(ordered.begin() + static_cast<ptrdiff_t>(low), &member);
   }
   return {};
 }

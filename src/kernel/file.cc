@@ -234,9 +234,7 @@ Result<bool> is_epoll_target(pid_t pid, int fd, pid_t epoll_pid, const EpollSlot
                      reinterpret_cast<uint64_t>(&raw))) == 0;
 }
 
-Result<bool> share_descriptors(pid_t one, pid_t other) {
-  return PD_TRY(kcmp(one, other, kKcmpFiles, 0, 0)) == 0;
-}
+Result<int> compare_tables(pid_t one, pid_t other) { return kcmp(one, other, kKcmpFiles, 0, 0); }
 
 Status lock_description(int fd, bool write) {
   if (retrying([&] { return ::flock(fd, (write ? LOCK_EX : LOCK_SH) | LOCK_NB); }) == 0) return {};

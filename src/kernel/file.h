@@ -75,8 +75,8 @@ struct EpollSlot {
   uint32_t place = 0;
 };
 Result<bool> is_epoll_target(pid_t pid, int fd, pid_t epoll_pid, const EpollSlot& slot);
-// Whether two tasks share one descriptor table (KCMP_FILES).
-Result<bool> share_descriptors(pid_t one, pid_t other);
+// The kernel's order of the descriptor tables of two tasks (KCMP_FILES): 0 if they share one.
+Result<int> compare_tables(pid_t one, pid_t other);
 
 // Locks of a description. Whole-file flock(2), and byte ranges of open file description locks
 // (fcntl(2)); a length of 0 is "to the end". kBusy if someone else holds it.

@@ -2,8 +2,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kernel/event_files.h"
@@ -27,7 +31,20 @@ TEST(File, DescriptionsAreToldApartFromDescriptors) {
   const int order = compare_files(self, one.get(), self, other.get()).value();
   EXPECT_NE(order, 0);
   EXPECT_EQ(compare_files(self, other.get(), self, one.get()).value(), -order);
-  EXPECT_TRUE(share_descriptors(self, self).value());
+  EXPECT_EQ(compare_tables(self, self).value(), 0);
+}
+
+TEST(File, SharedDescriptorTablesAreSeen) {
+  for (const unsigned long flags : {static_cast<unsigned long>(CLONE_FILES), 0ul}) {
+    const long child = ::syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
+    if (child == 0) {
+      while (true) ::pause();
+    }
+    const int order = compare_tables(::getpid(), static_cast<pid_t>(child)).value();
+    EXPECT_EQ(order == 0, flags != 0);
+    ::kill(static_cast<pid_t>(child), SIGKILL);
+    ::waitpid(static_cast<pid_t>(child), nullptr, 0);
+  }
 }
 
 TEST(File, TheTargetOfAnEpollWatchIsFoundAfterItsNumberMovedOn) {
