@@ -1,5 +1,7 @@
 #include "kernel/sched.h"
 
+#include <sched.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -30,6 +32,12 @@ Result<SchedulerAttributes> sched_getattr(pid_t tid) {
 Status sched_setattr(pid_t tid, const SchedulerAttributes& attributes) {
   SchedulerAttributes copy = attributes;
   if (::syscall(SYS_sched_setattr, tid, &copy, 0) != 0) return failure("sched_setattr", tid);
+  // The kernel takes the nice value along with SCHED_OTHER and SCHED_BATCH only (6.18, shown by
+  // AnIdlePolicyTakesItsNiceValueAlong).
+  if (attributes.policy == SCHED_IDLE &&
+      ::setpriority(PRIO_PROCESS, static_cast<id_t>(tid), attributes.nice) != 0) {
+    return failure("setpriority", tid);
+  }
   return {};
 }
 

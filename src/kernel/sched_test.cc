@@ -31,6 +31,16 @@ TEST(Sched, ARealTimePolicyIsSet) {
   EXPECT_EQ(sched_getattr(child.pid()).value().priority, 3u);
 }
 
+TEST(Sched, AnIdlePolicyTakesItsNiceValueAlong) {
+  TestChild child([] {});
+  SchedulerAttributes attributes;
+  attributes.policy = SCHED_IDLE;
+  attributes.nice = 5;
+  ASSERT_TRUE(sched_setattr(child.pid(), attributes).ok());
+  EXPECT_EQ(sched_getattr(child.pid()).value().policy, static_cast<uint32_t>(SCHED_IDLE));
+  EXPECT_EQ(::getpriority(PRIO_PROCESS, static_cast<id_t>(child.pid())), 5);
+}
+
 TEST(Sched, AffinityIsABitSetWithoutTrailingZeros) {
   TestChild child([] {});
   const uint8_t first[] = {1};
