@@ -114,7 +114,6 @@ class Workspace:
 
     def pids(self):
         """Processes that this test started, directly or not: marked, adopted, or below one of those."""
-        names = (self.mark.encode(), self.group.encode())
         wanted = f"PERDURE_TEST_MARK={self.mark}".encode()
         parents, found = {}, {pid for pid in self.adopted if alive(pid)}
         for entry in os.listdir("/proc"):
@@ -126,7 +125,8 @@ class Workspace:
                 with open(f"/proc/{entry}/environ", "rb") as file, open(f"/proc/{entry}/cmdline", "rb") as command:
                     # The engine overwrites its environment with its title, which has the group's name.
                     title = command.read()
-                    if wanted in file.read().split(b"\0") or any(name in title for name in names):
+                    is_engine = title.startswith(b"perdure-engine") and self.group.encode() in title
+                    if wanted in file.read().split(b"\0") or is_engine:
                         found.add(int(entry))
             except OSError:
                 continue
