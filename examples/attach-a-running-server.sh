@@ -15,12 +15,18 @@ wait_for_server() {
   return 1
 }
 
-# As a service manager would: with no descriptors of this shell's.
-close_others() { for fd in /proc/self/fd/*; do ((${fd##*/} > 2)) && eval "exec ${fd##*/}>&-"; done 2>/dev/null; exec "$@"; }
-(close_others redis-server --port 0 --unixsocket "$dir/socket" --save '' --dir "$dir" --logfile log --daemonize yes \
-  --pidfile "$dir/pid" >/dev/null)
+# As a service manager would start it: in a session of its own, with none of this shell's descriptors.
+close_others() {
+  for fd in /proc/self/fd/*; do
+    ((${fd##*/} > 2)) && eval "exec ${fd##*/}>&-"
+  done 2>/dev/null
+  exec "$@"
+}
+close_others setsid redis-server --port 0 --unixsocket "$dir/socket" --save '' --dir "$dir" --logfile log \
+  </dev/null >/dev/null 2>&1 &
+pid=$!
+disown "$pid"
 wait_for_server
-pid=$(<"$dir/pid")
 cli SET city Lisbon >/dev/null
 
 "$perdure" attach --name "$name" --store "$dir/store" "$pid"
