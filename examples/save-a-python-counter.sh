@@ -31,7 +31,9 @@ add() {
   return 1
 }
 
-"$perdure" run -d --name "$name" --store "$dir/store" -- python3 "$dir/counter.py" "$dir" </dev/null
+# Its output has a file of its own: one that others go on writing would differ from the epoch at the restore.
+"$perdure" run -d --name "$name" --store "$dir/store" -- python3 "$dir/counter.py" "$dir" </dev/null >"$dir/output" 2>&1 ||
+  { cat "$dir/output"; exit 1; }
 add 20
 add 22
 "$perdure" checkpoint --wait "$name"
