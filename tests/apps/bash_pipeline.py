@@ -1,5 +1,6 @@
 """bash: a pipeline that is half way, background jobs, traps and arrays."""
 
+import os
 import subprocess
 
 from app import await_true, check_equal, main
@@ -31,10 +32,22 @@ mv report finished
 '''
 
 
+def at_rest(path, looks=25):
+    """A condition: the file has had the same size at so many looks in a row."""
+    sizes = []
+
+    def look():
+        sizes.append(os.path.getsize(path))
+        return len(sizes) >= looks and len(set(sizes[-looks:])) == 1
+    return look
+
+
 def drive(app):
     app.start("bash", app.write("script.sh", SCRIPT), app.workspace.folder)
     for stop in (1500, 2500):
         await_true(lambda: app.exists(f"ready.{stop}"), f"the pipeline reaches {stop}")
+        # A file that the pipeline still writes would not be the epoch's any more.
+        await_true(at_rest(app.path("total")), f"the pipeline rests at {stop}")
         app.lose()
         app.write(f"go.{stop}", "")
     await_true(lambda: app.exists("finished"), "the script ends")

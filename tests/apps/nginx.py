@@ -50,8 +50,15 @@ def drive(app):
         except OSError:
             return None
 
+    def connections():
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            rows = [line.split() for line in table][1:]
+        # 0A is listening; 06 (TIME_WAIT) belongs to no process.
+        return [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] not in ("0A", "06")]
+
     await_true(lambda: fetch("page"), "nginx serves the page")
     for round_number in range(2):
+        await_true(lambda: not connections(), "nginx closes what its clients have closed")
         app.lose()
         check_equal(fetch("page"), "a page\n" * 1000, "the page")
         app.write(f"www/new{round_number}", "added later")
