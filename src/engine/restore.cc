@@ -40,7 +40,8 @@ namespace {
 
 using restore::Skeleton;
 
-constexpr uint64_t kPidWaitNs = 2'000'000'000;
+// Some inits reap the orphans that they inherit only every few seconds.
+constexpr uint64_t kPidWaitNs = 15'000'000'000;
 constexpr size_t kFillBytes = 1u << 20;
 
 class Restorer {
