@@ -122,6 +122,7 @@ RemoteAddr BatchArea::syscall_instruction() const {
 
 Result<BatchArea> BatchArea::map(Tracee* tracee, RemoteAddr syscall_instruction,
                                  RemoteAddr wanted) {
+  PD_TRY(tracee->set_signal_mask(~(1ull << (tracee->rescue().signal - 1))));
   // The name's bytes go where the stopped program cannot miss them: below its red zone, put back
   // afterwards.
   Registers registers = PD_TRY(tracee->registers());
@@ -221,7 +222,9 @@ Status BatchArea::prepare(Tracee* tracee, const Batch& batch) const {
   registers.orig_rax = ~0ull;  // no call to restart
   registers.rax = 0;
   registers.eflags &= ~0x500ull;  // neither single steps nor a backward direction
-  return tracee->set_registers(registers);
+  // In this order: should we die in between, the batch runs, signals and all, and puts everything back.
+  PD_TRY(tracee->set_registers(registers));
+  return tracee->set_signal_mask(~(1ull << (tracee->rescue().signal - 1)));
 }
 
 Status BatchArea::run(Tracee* tracee, Batch* batch, std::vector<pid_t>* born) const {
@@ -251,6 +254,7 @@ Status BatchArea::run_visited(Tracee* tracee, Batch* batch, size_t call,
 }
 
 Status BatchArea::unmap(Tracee* tracee, RemoteAddr syscall_instruction) const {
+  PD_TRY(tracee->set_signal_mask(~(1ull << (tracee->rescue().signal - 1))));
   int64_t done =
       PD_TRY(remote_call(tracee, syscall_instruction, SYS_munmap, {base_.value, kBytes}));
   if (done < 0) return Error::system(static_cast<int>(-done), "unmap the batch area");

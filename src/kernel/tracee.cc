@@ -340,14 +340,14 @@ Result<RegisterGuard> RegisterGuard::hold(Tracee* tracee) {
   uint64_t mask = PD_TRY(tracee->signal_mask());
   const int quiet = quiet_signal(tracee->caught_signals(), mask);
   tracee->set_rescue({registers, mask, quiet});
-  PD_TRY(tracee->set_signal_mask(~(1ull << (quiet - 1))));
   return RegisterGuard(tracee, registers, mask);
 }
 
 RegisterGuard::~RegisterGuard() {
   if (tracee_ == nullptr || tracee_->tid() == 0) return;
-  (void)tracee_->set_registers(saved_);
+  // In this order: until the registers are back, what runs if we die is the end of the batch, which puts both back.
   (void)tracee_->set_signal_mask(mask_);
+  (void)tracee_->set_registers(saved_);
 }
 
 Result<int64_t> remote_call(Tracee* tracee, RemoteAddr syscall_instruction, long number,
