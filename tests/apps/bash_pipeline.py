@@ -37,8 +37,8 @@ def at_rest(path, looks=25):
     sizes = []
 
     def look():
-        sizes.append(os.path.getsize(path))
-        return len(sizes) >= looks and len(set(sizes[-looks:])) == 1
+        sizes.append(os.path.getsize(path) if os.path.exists(path) else -1)
+        return len(sizes) >= looks and len(set(sizes[-looks:])) == 1 and sizes[-1] >= 0
     return look
 
 
