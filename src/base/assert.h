@@ -1,5 +1,5 @@
-// PD_ASSERT: an invariant of our own code. On in release builds, because a wrong checkpoint is worse than a dead engine:
-// when the engine dies the kernel detaches it and the group runs on.
+// PD_ASSERT: an invariant of our own code. On in release builds, because a wrong checkpoint is
+// worse than a dead engine: when the engine dies the kernel detaches it and the group runs on.
 #pragma once
 
 namespace perdure {
@@ -8,8 +8,8 @@ namespace perdure {
 
 }  // namespace perdure
 
-#define PD_ASSERT(expression)                                             \
-  do {                                                                    \
-    if (!(expression)) [[unlikely]]                                       \
-      ::perdure::assert_failed(#expression, __FILE__, __LINE__);          \
+#define PD_ASSERT(expression)                                    \
+  do {                                                           \
+    if (!(expression)) [[unlikely]]                              \
+      ::perdure::assert_failed(#expression, __FILE__, __LINE__); \
   } while (false)

@@ -1,4 +1,5 @@
-// Little-endian access to bytes, whatever their alignment. Formats on disk and on the wire go through these.
+// Little-endian access to bytes, whatever their alignment. Formats on disk and on the wire go
+// through these.
 #pragma once
 
 #include <bit>
@@ -9,28 +10,25 @@
 
 namespace perdure {
 
-static_assert(std::endian::native == std::endian::little, "formats are little-endian; add byte swaps to port");
+static_assert(std::endian::native == std::endian::little,
+              "formats are little-endian; add byte swaps to port");
 
 using Bytes = std::span<const uint8_t>;
 using MutableBytes = std::span<uint8_t>;
 
 template <typename T>
-  requires std::is_trivially_copyable_v<T>
-T load_le(const uint8_t* from) {
+requires std::is_trivially_copyable_v<T> T load_le(const uint8_t* from) {
   T value;
   std::memcpy(&value, from, sizeof(T));
   return value;
 }
 
 template <typename T>
-  requires std::is_trivially_copyable_v<T>
-void store_le(uint8_t* to, T value) {
-  std::memcpy(to, &value, sizeof(T));
-}
+requires std::is_trivially_copyable_v<T>
+void store_le(uint8_t* to, T value) { std::memcpy(to, &value, sizeof(T)); }
 
 template <typename T>
-  requires std::is_trivially_copyable_v<T>
-Bytes bytes_of(const T& value) {
+requires std::is_trivially_copyable_v<T> Bytes bytes_of(const T& value) {
   return Bytes(reinterpret_cast<const uint8_t*>(&value), sizeof(T));
 }
 

@@ -1,4 +1,5 @@
-// Fd: the one owner of a file descriptor. Move-only; closed in one place; never converts to int or bool by itself.
+// Fd: the one owner of a file descriptor. Move-only; closed in one place; never converts to int or
+// bool by itself.
 #pragma once
 
 #include <utility>

@@ -15,7 +15,8 @@ struct StrongId {
   constexpr auto operator<=>(const StrongId&) const = default;
 };
 
-// One piece of a group's state, stable over its epochs. 0 is "none". Numbers below kFirstFreeObjectId are fixed records.
+// One piece of a group's state, stable over its epochs. 0 is "none". Numbers below
+// kFirstFreeObjectId are fixed records.
 using ObjectId = StrongId<struct ObjectIdTag, uint64_t>;
 // One saved state of a group, from 1. 0 is "none".
 using Epoch = StrongId<struct EpochTag, uint64_t>;
@@ -33,5 +34,7 @@ struct RemoteAddr {
 
 template <typename Tag, typename Rep>
 struct std::hash<perdure::StrongId<Tag, Rep>> {
-  size_t operator()(const perdure::StrongId<Tag, Rep>& id) const { return std::hash<Rep>()(id.value); }
+  size_t operator()(const perdure::StrongId<Tag, Rep>& id) const {
+    return std::hash<Rep>()(id.value);
+  }
 };

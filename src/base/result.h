@@ -1,5 +1,6 @@
-// Expected failures as values. A function that can fail returns Result<T>; PD_TRY passes the error on. A user sees the
-// error once: what was being done, to which object, why it failed, and what to do about it.
+// Expected failures as values. A function that can fail returns Result<T>; PD_TRY passes the error
+// on. A user sees the error once: what was being done, to which object, why it failed, and what to
+// do about it.
 #pragma once
 
 #include <cstdint>
@@ -30,15 +31,16 @@ enum class Code : uint8_t {
   kChanged,      // a file differs from what the epoch holds
   kIo,           // a device failed
   kTimeout,
-  kLimit,        // one of base/limits.h
-  kInternal,     // should not happen, yet is not worth dying for
+  kLimit,     // one of base/limits.h
+  kInternal,  // should not happen, yet is not worth dying for
 };
 
 const char* code_name(Code code);
 int exit_status(Code code);
 Code code_of_errno(int error_number);
 
-// operation: what was being done ("open"); object: to what ("/var/lib/x"); detail: why, in words; remedy: what to do.
+// operation: what was being done ("open"); object: to what ("/var/lib/x"); detail: why, in words;
+// remedy: what to do.
 class [[nodiscard]] Error {
  public:
   Error(Code code, std::string message) : code_(code), message_(std::move(message)) {}
@@ -73,12 +75,13 @@ class [[nodiscard]] Result {
   using Value = std::conditional_t<std::is_void_v<T>, Ok, T>;
 
   Result() requires std::is_void_v<T> : state_(Ok{}) {}
-  Result(Ok) requires std::is_void_v<T> : state_(Ok{}) {}                                     // NOLINT
+  Result(Ok) requires std::is_void_v<T> : state_(Ok{}) {}  // NOLINT
   template <typename U = Value>
-    requires(!std::is_void_v<T> && std::is_convertible_v<U &&, Value> &&
-             !std::is_same_v<std::decay_t<U>, Error> && !std::is_same_v<std::decay_t<U>, Result>)
-  Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}               // NOLINT
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}                   // NOLINT
+  requires(!std::is_void_v<T> && std::is_convertible_v<U&&, Value> &&
+           !std::is_same_v<std::decay_t<U>, Error> && !std::is_same_v<std::decay_t<U>, Result>)
+      Result(U&& value)
+      : state_(std::in_place_index<0>, std::forward<U>(value)) {}            // NOLINT
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
 
   bool ok() const { return state_.index() == 0; }
   Value& value() & {
@@ -115,19 +118,19 @@ using Status = Result<void>;
 }  // namespace perdure
 
 // The value of a Result expression, or return its error from the enclosing function.
-#define PD_TRY(...)                                                   \
-  __extension__({                                                     \
-    auto pd_result_ = (__VA_ARGS__);                                  \
-    if (!pd_result_.ok()) [[unlikely]]                                \
-      return std::move(pd_result_).error();                           \
-    std::move(pd_result_).value();                                    \
+#define PD_TRY(...)                         \
+  __extension__({                           \
+    auto pd_result_ = (__VA_ARGS__);        \
+    if (!pd_result_.ok()) [[unlikely]]      \
+      return std::move(pd_result_).error(); \
+    std::move(pd_result_).value();          \
   })
 
 // As PD_TRY, with one line of context added in front of the error.
-#define PD_TRY_WITHIN(context, ...)                                   \
-  __extension__({                                                     \
-    auto pd_result_ = (__VA_ARGS__);                                  \
-    if (!pd_result_.ok()) [[unlikely]]                                \
-      return std::move(pd_result_).error().within(context);           \
-    std::move(pd_result_).value();                                    \
+#define PD_TRY_WITHIN(context, ...)                         \
+  __extension__({                                           \
+    auto pd_result_ = (__VA_ARGS__);                        \
+    if (!pd_result_.ok()) [[unlikely]]                      \
+      return std::move(pd_result_).error().within(context); \
+    std::move(pd_result_).value();                          \
   })

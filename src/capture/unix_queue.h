@@ -12,9 +12,10 @@ namespace perdure::capture {
 enum class Ended : uint8_t { kNo, kYes };
 Status capture_unix_queue(FileContext& context, OpenFileEntry& entry, int type, Ended ended);
 
-// The kernel marks an empty message when it is looked at, and passes over it at the next look unless it is the oldest. So a
-// queue with empty messages is taken out and sent again, from the sockets that it came from, while every process is
-// stopped; one whose senders are gone is left as it is.
+// The kernel marks an empty message when it is looked at, and passes over it at the next look
+// unless it is the oldest. So a queue with empty messages is taken out and sent again, from the
+// sockets that it came from, while every process is stopped; one whose senders are gone is left as
+// it is.
 Status requeue_empty_messages(FileContext& context);
 
 }  // namespace perdure::capture

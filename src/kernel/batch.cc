@@ -222,7 +222,8 @@ Status BatchArea::prepare(Tracee* tracee, const Batch& batch) const {
   registers.orig_rax = ~0ull;  // no call to restart
   registers.rax = 0;
   registers.eflags &= ~0x500ull;  // neither single steps nor a backward direction
-  // In this order: should we die in between, the batch runs, signals and all, and puts everything back.
+  // In this order: should we die in between, the batch runs, signals and all, and puts everything
+  // back.
   PD_TRY(tracee->set_registers(registers));
   return tracee->set_signal_mask(~(1ull << (tracee->rescue().signal - 1)));
 }

@@ -25,7 +25,8 @@ Result<Fd> open_lock_file(const std::string& path);
 // Bytes read: less than out.size() only at the end of the file.
 Result<size_t> read_file_at(const Fd& fd, uint64_t offset, MutableBytes out);
 Status write_file_at(const Fd& fd, uint64_t offset, Bytes data);
-// Hands a buffered range to the disk without waiting (sync_file_range(2)); a hint, so it cannot fail.
+// Hands a buffered range to the disk without waiting (sync_file_range(2)); a hint, so it cannot
+// fail.
 void start_writing(const Fd& fd, uint64_t offset, uint64_t size);
 // Makes the file this large with its space reserved (fallocate), or only this large where reserving
 // is not supported.

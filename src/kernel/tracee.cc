@@ -345,7 +345,8 @@ Result<RegisterGuard> RegisterGuard::hold(Tracee* tracee) {
 
 RegisterGuard::~RegisterGuard() {
   if (tracee_ == nullptr || tracee_->tid() == 0) return;
-  // In this order: until the registers are back, what runs if we die is the end of the batch, which puts both back.
+  // In this order: until the registers are back, what runs if we die is the end of the batch, which
+  // puts both back.
   (void)tracee_->set_signal_mask(mask_);
   (void)tracee_->set_registers(saved_);
 }

@@ -11,7 +11,8 @@ namespace perdure::kernel {
 // UFFDIO_REGISTER for missing pages; the range is anonymous memory without a hole.
 Status register_uffd_missing(const Fd& uffd, RemoteAddr start, uint64_t size);
 Status unregister_uffd(const Fd& uffd, RemoteAddr start, uint64_t size);
-// UFFDIO_COPY of whole pages that are missing. Any number of threads at once. kExists if one is there already.
+// UFFDIO_COPY of whole pages that are missing. Any number of threads at once. kExists if one is
+// there already.
 Status copy_missing_pages(const Fd& uffd, RemoteAddr to, Bytes pages);
 
 }  // namespace perdure::kernel

@@ -19,9 +19,10 @@ namespace perdure::memory {
 // the call. An error stops the copy.
 using PageSink = std::function<Status(uint64_t first_page, Bytes bytes)>;
 
-// How pages are read. kGentle leaves pages that processes share copy-on-write shared: process_vm_readv(2) pins what it
-// reads, and a pinned page that is not exclusive to its process is copied for it (gup_must_unshare, Linux 5.19), which
-// /proc/PID/mem does not. kFast is for processes that share with nobody.
+// How pages are read. kGentle leaves pages that processes share copy-on-write shared:
+// process_vm_readv(2) pins what it reads, and a pinned page that is not exclusive to its process is
+// copied for it (gup_must_unshare, Linux 5.19), which /proc/PID/mem does not. kFast is for
+// processes that share with nobody.
 enum class Access : uint8_t { kFast, kGentle };
 
 class Copier {

@@ -93,9 +93,9 @@ class Tracker {
   // that the tracker was made for.
   virtual Result<Scan> scan(std::span<const Area> areas, Mode mode) = 0;
 
-  // Every thread is stopped: begins to track areas that were not seen before, so that the next scan may be a pre-copy pass
-  // for them too. Only a stopped process's areas are exact: write protection that began inside of a mapping would cut it
-  // in two, and an mremap(2) of the whole would fail.
+  // Every thread is stopped: begins to track areas that were not seen before, so that the next scan
+  // may be a pre-copy pass for them too. Only a stopped process's areas are exact: write protection
+  // that began inside of a mapping would cut it in two, and an mremap(2) of the whole would fail.
   virtual Status arm(std::span<const Area> areas) {
     (void)areas;
     return {};

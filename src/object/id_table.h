@@ -1,6 +1,7 @@
-// Gives every object of a group its id and keeps it over the epochs: the same key always yields the same id while the
-// object lives. Keys are text made by the stages that find objects: "mem:DEV:INO", "file:DEV:INO", "proc:SERIAL", ...
-// Not thread-safe: owned by the engine's tracer thread.
+// Gives every object of a group its id and keeps it over the epochs: the same key always yields the
+// same id while the object lives. Keys are text made by the stages that find objects:
+// "mem:DEV:INO", "file:DEV:INO", "proc:SERIAL", ... Not thread-safe: owned by the engine's tracer
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@ namespace perdure::object {
 
 class IdTable {
  public:
-  // First free id: kFirstFreeObjectId, or one past the largest id of the epoch that a takeover or restore continues.
+  // First free id: kFirstFreeObjectId, or one past the largest id of the epoch that a takeover or
+  // restore continues.
   explicit IdTable(uint64_t first_free);
 
   // The id of a key; a new one on first use.
@@ -23,8 +25,8 @@ class IdTable {
   ObjectId find(std::string_view key) const;
   // Binds a key to an id that a restored epoch already holds.
   void bind(std::string_view key, ObjectId id);
-  // Drops every key that was not asked for since the last call: its object is gone; should the key come back, it is
-  // another object and gets another id.
+  // Drops every key that was not asked for since the last call: its object is gone; should the key
+  // come back, it is another object and gets another id.
   void forget_unused();
 
   uint64_t next() const { return next_; }

@@ -18,7 +18,8 @@ enum class Kind : uint32_t {
 
 const char* kind_name(Kind kind);
 
-// The Group record has this id in every epoch; ids from kFirstFreeObjectId on are given out by the engine.
+// The Group record has this id in every epoch; ids from kFirstFreeObjectId on are given out by the
+// engine.
 inline constexpr uint64_t kGroupObjectId = 1;
 inline constexpr uint64_t kFirstFreeObjectId = 16;
 

@@ -1,6 +1,7 @@
-// BulkLoader: fills new anonymous mappings of one skeleton with many pages, from several threads of the engine at once,
-// through a userfaultfd taken out of the skeleton. Pages are verified as they are read. It is faster than the skeleton's
-// own reads, which fault page by page; small mappings are not worth its setup.
+// BulkLoader: fills new anonymous mappings of one skeleton with many pages, from several threads of
+// the engine at once, through a userfaultfd taken out of the skeleton. Pages are verified as they
+// are read. It is faster than the skeleton's own reads, which fault page by page; small mappings
+// are not worth its setup.
 #pragma once
 
 #include <vector>
@@ -29,7 +30,8 @@ class BulkLoader {
   Status load();
 
  private:
-  // Pages that follow each other in memory, at most kPartPages, from one or more places in the store.
+  // Pages that follow each other in memory, at most kPartPages, from one or more places in the
+  // store.
   struct Part {
     uint64_t first_page;
     std::vector<store::PageExtent> extents;
@@ -49,7 +51,7 @@ class BulkLoader {
   Fd uffd_;
   std::vector<Range> ranges_;
   std::vector<Part> parts_;
-  uint64_t next_page_ = 0;   // behind the last part
+  uint64_t next_page_ = 0;  // behind the last part
   uint64_t last_part_pages_ = 0;
   uint64_t pages_ = 0;
 };

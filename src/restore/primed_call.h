@@ -10,7 +10,8 @@
 
 namespace perdure::restore {
 
-// True for these; other calls with a limit are made again as they were, and the engine ends them at their deadline.
+// True for these; other calls with a limit are made again as they were, and the engine ends them at
+// their deadline.
 bool is_primed(long number);
 
 // The registers that the thread is to run with. The batch area is still mapped.

@@ -47,7 +47,8 @@ struct Site {
       kernel::BatchArea::at(RemoteAddr());  // at the same address in every skeleton
   RemoteAddr scratch;  // free in every address space, for moving the vdso; kScratchBytes
   uint64_t pages_loaded = 0;
-  std::vector<store::PageExtent> unverified;   // read plainly; their checksums are still to be looked at
+  std::vector<store::PageExtent>
+      unverified;  // read plainly; their checksums are still to be looked at
 };
 inline constexpr uint64_t kScratchBytes = 1u << 20;
 
