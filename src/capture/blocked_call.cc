@@ -128,11 +128,14 @@ Result<SettledCall> settle_restart_block(pid_t tid, const SettleInput& input, Wa
     interrupted.saved.orig_rax = ~0ull;
     return interrupted;
   }
-  SettledCall settled{registers, undone(registers, static_cast<uint64_t>(number)), {}};
+  const Registers again = undone(registers, static_cast<uint64_t>(number));
   if (number == SYS_futex && futex_limit_is_absolute(registers)) {
-    book->put(tid, {input.pid, number, 0, WaitBook::EndedBy::kKernel}, registers);
-    return settled;
+    // Made anew it waits until the same moment, and every engine that comes later sees which call
+    // it is.
+    book->forget(tid);
+    return SettledCall{again, again, {}};
   }
+  SettledCall settled{registers, again, {}};
   Limit limit = PD_TRY(limit_of(tid, number, registers));
   uint64_t left = limit.left_pointer != 0 ? PD_TRY(read_timespec_ns(tid, limit.left_pointer))
                                           : time_left(input, known, limit.requested_ns);

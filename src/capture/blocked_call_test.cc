@@ -1,6 +1,7 @@
 #include "capture/blocked_call.h"
 
 #include <gtest/gtest.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -94,6 +95,22 @@ TEST(BlockedCall, SleepWithRemainderAndPollKeepTheirTimeLeft) {
   expect_about(with_remainder.settle().blocked.remaining_ns(), 10 * kSecond);
   Sleeper polling(SYS_poll, [] { syscall(SYS_poll, nullptr, 0, 10'000); });
   expect_about(polling.settle().blocked.remaining_ns(), 10 * kSecond);
+}
+
+TEST(BlockedCall, AbsoluteFutexWaitIsMadeAnew) {
+  Sleeper sleeper(SYS_futex, [] {
+    timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += 10;
+    int word = 0;
+    syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, 0, &end, nullptr, FUTEX_BITSET_MATCH_ANY);
+  });
+  // Every engine sees the call itself, also one that knows nothing of the last.
+  SettledCall settled = sleeper.settle();
+  EXPECT_EQ(settled.live.rax, static_cast<uint64_t>(SYS_futex));
+  EXPECT_EQ(settled.live.rip, settled.saved.rip);
+  EXPECT_EQ(static_cast<int64_t>(settled.live.orig_rax), -1);
+  EXPECT_EQ(settled.blocked.number(), 0u);
 }
 
 TEST(BlockedCall, EpollWaitIsUndoneWithItsTimeLeft) {

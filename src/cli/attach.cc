@@ -75,6 +75,19 @@ Result<int> show_terminal(daemon::Client& client, const std::string& name) {
   return finish_relay(end, name);
 }
 
+struct Held {
+  daemon::Client client;
+  control::StatusReply status;
+};
+
+// Code::kNotFound if the group has no engine; Code::kGone if its engine is just dying: the socket
+// of a killed process accepts connections until its last thread has gone.
+Result<Held> ask(const daemon::GroupPlace& place) {
+  daemon::Client client = PD_TRY(daemon::Client::connect(place));
+  control::StatusReply status = PD_TRY(client.status());
+  return Held{std::move(client), std::move(status)};
+}
+
 Result<int> attach_group(const Context& context) {
   const Arguments& arguments = context.arguments;
   if (!arguments.name.empty()) {
@@ -82,19 +95,21 @@ Result<int> attach_group(const Context& context) {
         .with_remedy("perdure attach " + arguments.target);
   }
   daemon::GroupPlace place = PD_TRY(context.places.find_group(arguments.target, arguments.store));
-  auto client = daemon::Client::connect(place);
-  if (!client.ok()) {
+  auto held = ask(place);
+  if (!held.ok()) {
+    const Code why = held.error().code();
+    if (why != Code::kNotFound && why != Code::kGone) return std::move(held).error();
     daemon::TakeOverTask task(place, settings_of(arguments));
     PD_TRY(launch(context, place, task, Ground::kBackground, Redraw::kNo,
                   [&](const control::Started& started) {
                     return print(fmt::format("{}: taken over by engine {}, process {}\n",
                                              place.name, started.engine_pid(), started.root_pid()));
                   }));
-    client = PD_TRY(daemon::Client::connect(place));
+    held = PD_TRY(ask(place));
   }
-  control::StatusReply status = PD_TRY(client->status());
+  auto& [client, status] = *held;
   if (status.has_terminal() && on_terminal() && !arguments.background)
-    return show_terminal(*client, place.name);
+    return show_terminal(client, place.name);
   PD_TRY(print(fmt::format("{}: held by engine {}\n", place.name, status.engine_pid())));
   return 0;
 }

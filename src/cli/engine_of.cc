@@ -22,17 +22,16 @@ Result<daemon::Client> engine_of(const daemon::GroupPlace& place) {
 }
 
 Status kill_group(const Context& context, const daemon::GroupPlace& place) {
-  auto client = daemon::Client::connect(place);
-  if (!client.ok()) {
+  if (!daemon::Client::is_held(place)) {
     if (!daemon::find_living(place.directory)) return no_engine(place);
     daemon::TakeOverTask task(place);
     PD_TRY(launch(context, place, task, Ground::kBackground, Redraw::kNo,
                   [](const control::Started&) { return Status(Ok{}); }));
-    client = PD_TRY(daemon::Client::connect(place));
   }
-  auto ended = client->kill();
+  daemon::Client client = PD_TRY(daemon::Client::connect(place));
+  auto ended = client.kill();
   // It may have ended by itself in that moment.
-  if (!ended.ok() && !daemon::Client::connect(place).ok() && !daemon::find_living(place.directory))
+  if (!ended.ok() && !daemon::Client::is_held(place) && !daemon::find_living(place.directory))
     return Ok{};
   PD_TRY(std::move(ended));
   return Ok{};

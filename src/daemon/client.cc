@@ -26,6 +26,13 @@ Result<Client> Client::connect(const GroupPlace& place) {
   return Error(Code::kNotFound, "group " + place.name + " has no engine");
 }
 
+bool Client::is_held(const GroupPlace& place) {
+  auto client = connect(place);
+  if (!client.ok()) return false;
+  auto status = client->status();
+  return status.ok() || status.error().code() != Code::kGone;
+}
+
 Error Client::engine_gone() const {
   return Error(Code::kGone, "the engine of group " + name_ + " went away")
       .with_remedy("the group runs on if it was running: `perdure ps` shows it, `perdure attach " +

@@ -28,6 +28,9 @@ class Client {
  public:
   // Code::kNotFound if the group has no engine.
   static Result<Client> connect(const GroupPlace& place);
+  // Whether an engine holds the group. The socket of one that was killed accepts connections until
+  // its last thread has gone, but answers nothing.
+  static bool is_held(const GroupPlace& place);
   // A connection that exists already, to an engine that is being launched.
   static Client over(Fd connection, std::string name) {
     return Client(std::move(connection), std::move(name));

@@ -67,7 +67,7 @@ Status StoreTask::lock_existing() {
   for (;;) {
     Status opened = open(store::Create::kNever);
     if (opened.ok() || opened.error().code() != Code::kBusy) return opened;
-    if (Client::connect(place_).ok() || std::chrono::steady_clock::now() > until) break;
+    if (Client::is_held(place_) || std::chrono::steady_clock::now() > until) break;
     std::this_thread::sleep_for(kLookAgain);
   }
   return Error(Code::kBusy, "group " + place_.name + " is running: its engine holds the store")

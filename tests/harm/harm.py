@@ -161,6 +161,8 @@ def kill_command(workspace, target):
         time.sleep(generator.random() * span_s)
         command.kill()
         command.wait()
+        # The engine ends what it was asked for, and only then answers the next question.
+        perdure.call("ps", *perdure.store_option())
         target.check_unharmed(f"the death of the command in round {round_number}", attached=True)
     perdure.checkpoint()
     perdure.detach()
