@@ -16,6 +16,7 @@
 #include "capture/wait_seen.h"
 #include "kernel/file.h"
 #include "kernel/pidfd.h"
+#include "kernel/proc/kept_files.h"
 #include "kernel/proc/maps.h"
 #include "kernel/task_info.h"
 
@@ -124,6 +125,7 @@ Status collect_leader(StoppedProcess* process, ProcessMemo* memo, CollectContext
 
 Status collect_other_threads(StoppedProcess* process, ProcessMemo* memo, CollectContext* context,
                              const ProcessView& view, object::Process* record) {
+  if (process->threads.size() == 1) return {};
   const kernel::proc::Namespaces own = PD_TRY(kernel::proc::read_namespaces(process->pid));
   for (size_t i = 1; i < process->threads.size(); ++i) {
     StoppedThread& thread = process->threads[i];
@@ -164,6 +166,8 @@ Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, Proce
     ++memo->executions;
     memo->tracked = false;
     memo->flags.clear();
+    kernel::proc::forget_files(process->pid);
+    kernel::proc::keep_files(process->pid);
   }
   memo->area = kernel::BatchArea::at(RemoteAddr());
   if (inherited.present(process->pid)) {

@@ -21,6 +21,7 @@
 #include "engine/state.h"
 #include "engine/timing.h"
 #include "kernel/pidfd.h"
+#include "kernel/proc/kept_files.h"
 #include "kernel/proc/maps.h"
 #include "kernel/proc/read.h"
 #include "kernel/proc/status.h"
@@ -264,6 +265,8 @@ class Checkpoint {
       member.memo.pid = process.pid;
       member.memo.start_ticks = process.start_ticks;
       state_.pids.forget(process.pid);
+      kernel::proc::forget_files(process.pid);
+      kernel::proc::keep_files(process.pid);
       state_.waits.forget(process.pid);
     }
     return member;
@@ -440,8 +443,11 @@ class Checkpoint {
     state_.parent = info.epoch;
     state_.ids.forget_unused();
     std::erase_if(state_.members, [this](const auto& item) {
-      return std::none_of(collected_.begin(), collected_.end(),
-                          [&](const CollectedProcess& c) { return c.view.pid == item.first; });
+      const bool ended =
+          std::none_of(collected_.begin(), collected_.end(),
+                       [&](const CollectedProcess& c) { return c.view.pid == item.first; });
+      if (ended) kernel::proc::forget_files(item.first);
+      return ended;
     });
     std::erase_if(state_.shared,
                   [this](const auto& item) { return !graph_.memory_objects.contains(item.first); });

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -73,8 +75,9 @@ Copier::Copier(Copier&&) noexcept = default;
 Copier& Copier::operator=(Copier&&) noexcept = default;
 Copier::~Copier() = default;
 
-Result<Copier> Copier::create() {
-  auto buffer = std::make_unique<Buffer>();  // zeroed, so its pages are populated now
+Result<Copier> Copier::create(Populate populate) {
+  auto buffer = std::make_unique_for_overwrite<Buffer>();
+  if (populate == Populate::kNow) std::memset(buffer->bytes, 0, sizeof(buffer->bytes));
   buffer->pieces.reserve(Buffer::kPages);
   buffer->remote.reserve(Buffer::kPages);
   return Copier(std::move(buffer));

@@ -28,8 +28,10 @@ enum class Access : uint8_t { kFast, kGentle };
 class Copier {
  public:
   static constexpr size_t kBatchBytes = 1u << 20;
-  // Reserves the buffer, so that a stop window does not allocate.
-  static Result<Copier> create();
+  // kNow: a stop window allocates nothing. kOnUse: for few pages, of which there may be many
+  // copiers.
+  enum class Populate : uint8_t { kNow, kOnUse };
+  static Result<Copier> create(Populate populate = Populate::kNow);
   Copier(Copier&&) noexcept;
   Copier& operator=(Copier&&) noexcept;
   ~Copier();

@@ -9,7 +9,7 @@
 namespace perdure::memory {
 
 Result<PageSet> PageHashes::changed(pid_t pid, const PageSet& pages) {
-  if (!copier_) copier_ = PD_TRY(Copier::create());
+  if (!copier_) copier_ = PD_TRY(Copier::create(Copier::Populate::kOnUse));
   std::vector<Entry> now;
   now.reserve(pages.pages());
   PageSet changed;

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "base/fd.h"
+#include "kernel/proc/kept_files.h"
 
 namespace perdure::kernel::proc {
 namespace {
@@ -71,6 +72,7 @@ std::string path_of(pid_t pid, pid_t tid, std::string_view leaf) {
 }
 
 Result<std::string> read_text(const std::string& path) {
+  if (std::optional<Result<std::string>> kept = read_kept(path)) return std::move(*kept);
   Fd fd = Fd::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return failure(errno, "open", path);
   std::string text(kFirstRead, '\0');

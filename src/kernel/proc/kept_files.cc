@@ -1,0 +1,127 @@
+#include "kernel/proc/kept_files.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <unordered_map>
+
+#include "base/fd.h"
+#include "kernel/pidfd.h"
+#include "kernel/proc/read.h"
+
+namespace perdure::kernel::proc {
+namespace {
+
+// More files than this are not kept open.
+constexpr size_t kFilesMax = 4096;
+constexpr size_t kFirstRead = 8192;
+
+struct Kept {
+  Fd process;
+  std::unordered_map<std::string, Fd> files;  // by what follows "/proc/PID/"
+
+  bool is_there() const {
+    return ::syscall(SYS_pidfd_send_signal, process.get(), 0, nullptr, 0) == 0 || errno != ESRCH;
+  }
+};
+
+struct Registry {
+  std::unordered_map<pid_t, Kept> processes;
+  size_t files = 0;
+
+  void forget(pid_t pid) {
+    auto found = processes.find(pid);
+    if (found == processes.end()) return;
+    files -= found->second.files.size();
+    processes.erase(found);
+  }
+};
+
+thread_local Registry registry;
+
+struct Place {
+  pid_t pid;
+  std::string leaf;
+};
+
+std::optional<Place> place_of(const std::string& path) {
+  constexpr std::string_view kProc = "/proc/";
+  if (path.compare(0, kProc.size(), kProc) != 0) return std::nullopt;
+  const size_t end = path.find('/', kProc.size());
+  if (end == std::string::npos) return std::nullopt;
+  const auto pid = parse_unsigned(std::string_view(path).substr(kProc.size(), end - kProc.size()));
+  if (!pid) return std::nullopt;
+  return Place{static_cast<pid_t>(*pid), path.substr(end + 1)};
+}
+
+// Of memory: an empty answer means that the process has another address space now.
+bool is_of_memory(const std::string& leaf) {
+  return leaf == "maps" || leaf == "smaps" || leaf == "auxv" || leaf == "environ";
+}
+
+// The list of a thread that has ended is empty, and its number may be another thread's by now.
+bool is_ambiguous(const Place& place) {
+  return place.leaf.ends_with("/children") &&
+         place.leaf != "task/" + std::to_string(place.pid) + "/children";
+}
+
+// Nothing if reading fails, as it does once the process is gone.
+std::optional<std::string> read_whole(const Fd& file) {
+  std::string text(kFirstRead, '\0');
+  size_t used = 0;
+  for (;;) {
+    const ssize_t got =
+        ::pread(file.get(), text.data() + used, text.size() - used, static_cast<off_t>(used));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return std::nullopt;
+    if (got == 0) break;
+    used += static_cast<size_t>(got);
+    if (used == text.size()) text.resize(text.size() * 2);
+  }
+  text.resize(used);
+  return text;
+}
+
+}  // namespace
+
+void keep_files(pid_t pid) {
+  auto found = registry.processes.find(pid);
+  if (found != registry.processes.end()) {
+    if (found->second.is_there()) return;
+    registry.forget(pid);
+  }
+  Result<Fd> process = pidfd_open(pid);
+  if (process.ok()) registry.processes[pid].process = std::move(*process);
+}
+
+void forget_files(pid_t pid) { registry.forget(pid); }
+
+std::optional<Result<std::string>> read_kept(const std::string& path) {
+  if (registry.processes.empty()) return std::nullopt;
+  const std::optional<Place> place = place_of(path);
+  if (!place) return std::nullopt;
+  auto kept = registry.processes.find(place->pid);
+  if (kept == registry.processes.end() || is_ambiguous(*place)) return std::nullopt;
+  auto [file, added] = kept->second.files.try_emplace(place->leaf);
+  if (!added) {
+    std::optional<std::string> text = read_whole(file->second);
+    const bool believed =
+        text && (!text->empty() || (!is_of_memory(place->leaf) && kept->second.is_there()));
+    if (believed) return Result<std::string>(std::move(*text));
+  } else {
+    ++registry.files;
+  }
+  file->second = Fd::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::optional<std::string> text;
+  if (file->second.valid()) text = read_whole(file->second);
+  if (text && registry.files <= kFilesMax) return Result<std::string>(std::move(*text));
+  // The plain way tells why.
+  kept->second.files.erase(file);
+  --registry.files;
+  return std::nullopt;
+}
+
+}  // namespace perdure::kernel::proc

@@ -1,0 +1,30 @@
+// Files below /proc/PID that stay open from one reading to the next. Opening one and closing it
+// costs several times what reading it does, and a stop window reads thirty of them.
+//
+// An open file of /proc belongs to the process that it was opened for, whoever gets its number
+// later, and files of memory (maps, auxv) to the address space of that moment. So the owner of a
+// set says when its process has ended or executed another program; a process that is gone is also
+// noticed here. One set of files for each thread of ours; none is shared.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace perdure::kernel::proc {
+
+// From now on read_text() in this thread keeps the files of this process open. Nothing happens if
+// there is no such process.
+void keep_files(pid_t pid);
+// Closes them; the next readings open anew, and keep nothing.
+void forget_files(pid_t pid);
+
+// For read_text(): the content by way of a kept file, or nothing if the path is none of a kept
+// process.
+std::optional<Result<std::string>> read_kept(const std::string& path);
+
+}  // namespace perdure::kernel::proc

@@ -1,0 +1,81 @@
+#include "kernel/proc/kept_files.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernel/proc/read.h"
+#include "kernel/proc/stat.h"
+
+namespace perdure::kernel::proc {
+namespace {
+
+class Child {
+ public:
+  Child() : pid_(::fork()) {
+    if (pid_ == 0) {
+      for (;;) ::pause();
+    }
+    keep_files(pid_);
+  }
+  ~Child() {
+    end();
+    forget_files(pid_);
+  }
+  void end() {
+    if (pid_ <= 0 || ended_) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    ended_ = true;
+  }
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_;
+  bool ended_ = false;
+};
+
+TEST(KeptFiles, OnlyFilesOfKeptProcessesAreKept) {
+  EXPECT_FALSE(read_kept(path_of(::getpid(), "stat")).has_value());
+  Child child;
+  EXPECT_TRUE(read_kept(path_of(child.pid(), "stat")).has_value());
+  EXPECT_FALSE(read_kept("/proc/self/stat").has_value());
+  forget_files(child.pid());
+  EXPECT_FALSE(read_kept(path_of(child.pid(), "stat")).has_value());
+}
+
+TEST(KeptFiles, EachReadingIsOfNow) {
+  Child child;
+  while (read_stat(child.pid())->state != 'S') ::usleep(1000);
+  ::kill(child.pid(), SIGSTOP);
+  while (read_stat(child.pid())->state != 'T') ::usleep(1000);
+  EXPECT_EQ(read_kept(path_of(child.pid(), "maps")).value().value(),
+            read_text("/proc/" + std::to_string(child.pid()) + "/task/" +
+                      std::to_string(child.pid()) + "/maps")
+                .value());
+}
+
+TEST(KeptFiles, AFileLongerThanOneReadIsWhole) {
+  Child child;
+  const std::string path = path_of(child.pid(), "smaps");
+  const std::string first = read_kept(path).value().value();
+  EXPECT_GT(first.size(), 8192u);
+  EXPECT_TRUE(first.ends_with('\n'));
+  EXPECT_EQ(read_kept(path).value().value().size(), first.size());
+}
+
+TEST(KeptFiles, AProcessThatEndedIsGone) {
+  Child child;
+  ASSERT_TRUE(read_text(path_of(child.pid(), "stat")).ok());
+  ASSERT_TRUE(read_text(path_of(child.pid(), "timers")).ok());                 // empty
+  const std::string children = path_of(child.pid(), child.pid(), "children");  // empty too
+  ASSERT_TRUE(read_text(children).ok());
+  child.end();
+  EXPECT_EQ(read_text(path_of(child.pid(), "stat")).error().code(), Code::kGone);
+  EXPECT_EQ(read_text(path_of(child.pid(), "timers")).error().code(), Code::kGone);
+  EXPECT_EQ(read_text(children).error().code(), Code::kGone);
+}
+
+}  // namespace
+}  // namespace perdure::kernel::proc
