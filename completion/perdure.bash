@@ -23,7 +23,7 @@ _perdure_options() {
     run) echo "--name --store --detach --keep --compress --no-compress --help" ;;
     attach) echo "--name --store --detach --keep --compress --no-compress --help" ;;
     checkpoint) echo "--wait --keep --files --json --store --help" ;;
-    restore) echo "--epoch --name --files --isolate --detach --keep --compress --no-compress --json --store --help" ;;
+    restore) echo "--epoch --at --back --name --files --isolate --detach --keep --compress --no-compress --json --store --help" ;;
     ps) echo "--json --names --store --help" ;;
     rm) echo "--force --store --help" ;;
     log | show | scrub) echo "--json --store --help" ;;
@@ -57,7 +57,7 @@ _perdure() {
     --store) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
     --files) mapfile -t COMPREPLY < <(compgen -W "unchanged volatile" -- "$word"); return ;;
     --epoch) mapfile -t COMPREPLY < <(compgen -W "newest" -- "$word"); return ;;
-    --name | --keep) return ;;
+    --name | --keep | --at | --back) return ;;
   esac
   if [[ $word == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$(_perdure_options "$verb")" -- "$word")

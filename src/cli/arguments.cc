@@ -16,6 +16,8 @@ constexpr int kVerbCount = static_cast<int>(Verb::kCheck) + 1;
 struct Words {
   std::vector<std::string> positional;
   std::string epoch;
+  std::string at;
+  std::string back;
   std::string files = "unchanged";
 };
 
@@ -58,6 +60,17 @@ std::optional<Epoch> epoch_of(const std::string& text) {
 
 std::string check_epoch(const std::string& text) {
   return epoch_of(text) ? "" : "'" + text + "' is no epoch: give a number from 1, or newest";
+}
+
+std::string check_moment(const std::string& text) {
+  return parse_moment(text) ? ""
+                            : "'" + text +
+                                  "' is no time: give HH:MM:SS or \"YYYY-MM-DD HH:MM:SS\", with or "
+                                  "without a fraction";
+}
+
+std::string check_span(const std::string& text) {
+  return parse_span_ns(text) ? "" : "'" + text + "' is no span of time: give 250ms, 3s, 5m or 1h";
 }
 
 void add_json(CLI::App* sub, Line& line) {
@@ -122,11 +135,27 @@ void add_checkpoint(CLI::App* checkpoint, Line& line) {
   add_json(checkpoint, line);
 }
 
+// By number or by time.
+void add_choice(CLI::App* sub, Line& line) {
+  auto* number = sub->add_option("--epoch", line.words.epoch, "Which epoch [newest]")
+                     ->type_name("EPOCH")
+                     ->check(check_epoch);
+  auto* at = sub->add_option("--at", line.words.at,
+                             "The newest epoch captured at or before it; a time of day is today's")
+                 ->type_name("TIME")
+                 ->check(check_moment);
+  auto* back =
+      sub->add_option("--back", line.words.back,
+                      "The newest epoch captured at least so long before the newest of all")
+          ->type_name("SPAN")
+          ->check(check_span);
+  number->excludes(at)->excludes(back);
+  at->excludes(back);
+}
+
 void add_restore(CLI::App* restore, Line& line) {
   add_name_argument(restore, line);
-  restore->add_option("--epoch", line.words.epoch, "Which epoch [newest]")
-      ->type_name("EPOCH")
-      ->check(check_epoch);
+  add_choice(restore, line);
   restore
       ->add_option("--name", line.arguments.new_name,
                    "Restore under another name, beside the original")
@@ -264,6 +293,8 @@ Parsed finish(Line& line, std::vector<std::string> command) {
     return mistake("there is no command to run", "perdure run -- COMMAND...");
   }
   if (!line.words.epoch.empty()) arguments.epoch = *epoch_of(line.words.epoch);
+  if (!line.words.at.empty()) arguments.at = parse_moment(line.words.at);
+  if (!line.words.back.empty()) arguments.back_ns = parse_span_ns(line.words.back);
   if (line.words.files == "volatile") arguments.files = engine::FilePolicy::kVolatile;
   size_t epochs = arguments.verb == Verb::kShow ? 1 : arguments.verb == Verb::kDiff ? 2 : 0;
   if (epochs > 0) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "cli/moment.h"
 #include "engine/options.h"
 
 namespace perdure::cli {
@@ -36,6 +37,8 @@ struct Arguments {
   std::string target;                // attach: PID or NAME
   Epoch epoch;                       // restore, show, diff: 0 is the newest
   Epoch other_epoch;                 // diff: the second one
+  std::optional<Moment> at;          // restore: the newest epoch captured by then
+  std::optional<uint64_t> back_ns;   // restore: as long before the newest
   engine::FilePolicy files = engine::FilePolicy::kUnchanged;
   std::optional<uint64_t> keep;  // how many epochs stay
   std::optional<bool> compress;  // store epochs compressed, from now on

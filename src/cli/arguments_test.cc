@@ -52,6 +52,14 @@ TEST(Arguments, RestoreTakesEpochNameAndPolicy) {
   EXPECT_TRUE(arguments.isolate && arguments.background && arguments.json);
 }
 
+TEST(Arguments, AnEpochMayBeMeantByItsTime) {
+  Arguments at = parse("restore shop --at 14:03:10.250");
+  ASSERT_TRUE(at.at.has_value());
+  EXPECT_EQ(at.at->second, 10);
+  EXPECT_EQ(at.at->nanosecond, 250'000'000u);
+  EXPECT_EQ(parse("restore shop --back 3s").back_ns, 3'000'000'000u);
+}
+
 TEST(Arguments, RestoreDefaultsToTheNewestEpochAndUnchangedFiles) {
   Arguments arguments = parse("restore");
   EXPECT_EQ(arguments.epoch, Epoch(0));

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "cli/context.h"
+#include "cli/epoch_choice.h"
 #include "cli/epoch_diff.h"
 #include "cli/json.h"
 #include "cli/open_store.h"
@@ -77,8 +78,9 @@ Result<int> diff(const Context& context) {
   const Arguments& arguments = context.arguments;
   daemon::GroupPlace place = PD_TRY(the_group(context));
   auto store = PD_TRY(open_store(place));
-  Epoch first = PD_TRY(existing_epoch(*store, arguments.epoch, place.name));
-  Epoch second = PD_TRY(existing_epoch(*store, arguments.other_epoch, place.name));
+  std::vector<store::EpochInfo> epochs = store->epochs();
+  Epoch first = PD_TRY(choose_epoch(epochs, {arguments.epoch, {}, {}}, 0, place.name));
+  Epoch second = PD_TRY(choose_epoch(epochs, {arguments.other_epoch, {}, {}}, 0, place.name));
   EpochView before = PD_TRY(EpochView::load(*store, first));
   EpochView after = PD_TRY(EpochView::load(*store, second));
   auto changes = PD_TRY(compare_epochs(before, after));

@@ -126,16 +126,5 @@ TEST_F(EpochDiffTest, ARecordOfAnUnknownKindIsComparedByItsBytes) {
   EXPECT_EQ(found[0].title, "unknown");
 }
 
-TEST_F(EpochDiffTest, AMissingEpochIsNamedWithThoseThereAre) {
-  EXPECT_EQ(existing_epoch(*store_, Epoch(0), "g").error().code(), Code::kNotFound);
-  auto writer = store_->begin_epoch().value();
-  put(*writer, kProcess, object::Kind::kProcess, process(1, "init"));
-  ASSERT_TRUE(writer->commit({}).ok());
-  EXPECT_EQ(existing_epoch(*store_, Epoch(0), "g").value(), Epoch(1));
-  auto missing = existing_epoch(*store_, Epoch(9), "g");
-  ASSERT_FALSE(missing.ok());
-  EXPECT_NE(missing.error().message().find("no epoch 9"), std::string::npos);
-}
-
 }  // namespace
 }  // namespace perdure::cli

@@ -163,20 +163,4 @@ std::string EpochView::place_of_page(ObjectId memory, uint64_t page) const {
   return "unmapped";
 }
 
-Result<Epoch> existing_epoch(const store::Store& store, Epoch wanted, const std::string& group) {
-  std::vector<store::EpochInfo> epochs = store.epochs();
-  if (epochs.empty()) {
-    return Error(Code::kNotFound, "group " + group + " has no epoch yet")
-        .with_remedy("`perdure checkpoint --wait " + group + "` makes one");
-  }
-  if (wanted.value == 0) return epochs.back().epoch;
-  for (const store::EpochInfo& info : epochs) {
-    if (info.epoch == wanted) return wanted;
-  }
-  return Error(Code::kNotFound,
-               fmt::format("group {} has no epoch {}; it has {} from {} to {}", group, wanted.value,
-                           epochs.size(), epochs.front().epoch.value, epochs.back().epoch.value))
-      .with_remedy("`perdure log " + group + "` lists them");
-}
-
 }  // namespace perdure::cli

@@ -53,7 +53,4 @@ class EpochView {
   std::map<ObjectId, StoredObject> objects_;
 };
 
-// The group's epoch with this number; 0 is the newest. Code::kNotFound names those that there are.
-Result<Epoch> existing_epoch(const store::Store& store, Epoch wanted, const std::string& group);
-
 }  // namespace perdure::cli

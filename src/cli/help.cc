@@ -46,11 +46,14 @@ Examples:
   perdure checkpoint --wait --keep 10 --json shop)"},
     VerbHelp{"restore", "Bring an epoch back to life", "[OPTIONS] [NAME]",
              R"(Needs nothing but the store and the files that the epoch names. The group must not
-run; --name NEW restores a copy beside it.
+run; --name NEW restores a copy beside it, also while the original runs. Epochs may
+be meant by time: --at 14:03:10.250 (today) or --at "2026-05-01 14:03", --back 3s.
 
 Examples:
   perdure restore -d shop
   perdure restore --epoch 3 shop
+  perdure restore -d --back 3s shop
+  perdure restore -d --at 14:03:10.250 --name shop-then shop
   perdure restore -d --epoch 1 --name shop-then shop)"},
     VerbHelp{
         "ps", "List groups", "[OPTIONS]",

@@ -4,11 +4,13 @@
 #include <chrono>
 #include <thread>
 
+#include "base/clock.h"
 #include "cli/context.h"
-#include "cli/epoch_view.h"
+#include "cli/epoch_choice.h"
 #include "cli/foreground.h"
 #include "cli/group_state.h"
 #include "cli/json.h"
+#include "cli/open_store.h"
 #include "cli/output.h"
 #include "daemon/group_name.h"
 #include "daemon/group_tasks.h"
@@ -46,6 +48,15 @@ Status refuse_living(const daemon::GroupPlace& place) {
                    "` ends it first, or restore a copy with --name NEW");
 }
 
+// A number is left to the engine, which looks for it anyway. A time needs a look at what there is;
+// a running group's store is read beside its writer.
+Result<Epoch> wanted_epoch(const Arguments& arguments, const daemon::GroupPlace& source) {
+  EpochChoice choice{arguments.epoch, arguments.at, arguments.back_ns};
+  if (!choice.by_time()) return arguments.epoch;
+  auto store = PD_TRY(open_store(source));
+  return choose_epoch(store->epochs(), choice, SystemClock().realtime_ns(), source.name);
+}
+
 }  // namespace
 
 Result<int> restore(const Context& context) {
@@ -61,7 +72,7 @@ Result<int> restore(const Context& context) {
 
   engine::RestoreOptions options;
   options.name = target.name;
-  options.epoch = arguments.epoch;
+  options.epoch = PD_TRY(wanted_epoch(arguments, source));
   options.files = arguments.files;
   options.isolate = arguments.isolate;
   auto size = kernel::window_size(STDOUT_FILENO).value_or(kernel::WindowSize{});

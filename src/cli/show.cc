@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "cli/context.h"
+#include "cli/epoch_choice.h"
 #include "cli/epoch_view.h"
 #include "cli/json.h"
 #include "cli/open_store.h"
@@ -53,7 +54,8 @@ void object_json(JsonWriter& json, const EpochView& view, const StoredObject& ob
 Result<int> show(const Context& context) {
   daemon::GroupPlace place = PD_TRY(the_group(context));
   auto store = PD_TRY(open_store(place));
-  Epoch epoch = PD_TRY(existing_epoch(*store, context.arguments.epoch, place.name));
+  Epoch epoch =
+      PD_TRY(choose_epoch(store->epochs(), {context.arguments.epoch, {}, {}}, 0, place.name));
   EpochView view = PD_TRY(EpochView::load(*store, epoch));
   if (context.arguments.json) {
     JsonWriter json;
