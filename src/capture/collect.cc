@@ -63,8 +63,13 @@ class ThreadCollector {
   Status run(object::Thread* record, AddCalls add, Decode decode) {
     Tracee& tracee = thread_.tracee;
     const pid_t tid = tracee.tid();
-    kernel::proc::TaskStatus status = PD_TRY(read_thread(process_.pid, tid, record));
-    PD_TRY(check_thread(process_, status, context_.engine));
+    if (tid == process_.pid) {
+      PD_TRY(read_thread(tid, process_.status, record));
+      PD_TRY(check_thread(process_, process_.status, context_.engine));
+    } else {
+      const auto status = PD_TRY(read_thread(process_.pid, tid, record));
+      PD_TRY(check_thread(process_, status, context_.engine));
+    }
     RegisterGuard guard = PD_TRY(RegisterGuard::hold(&tracee));
     PD_TRY(check_registers(process_, guard.saved()));
     const auto queue = PD_TRY(tracee.pending(Tracee::Queue::kThread));

@@ -92,7 +92,8 @@ Result<uint64_t> checksum_of_file(const std::string& proc_path, const struct sta
   }
   const int64_t now_ns = realtime_ns();
   Fd fd = PD_TRY(kernel::open_file(proc_path, O_RDONLY | O_NOCTTY));
-  const std::string content = PD_TRY(kernel::read_at(fd.get(), 0, static_cast<size_t>(file.st_size)));
+  const std::string content =
+      PD_TRY(kernel::read_at(fd.get(), 0, static_cast<size_t>(file.st_size)));
   uint64_t sum = checksum(Bytes(reinterpret_cast<const uint8_t*>(content.data()), content.size()));
   if (sum == 0) sum = 1;
   if (cache != nullptr) cache->keep(file, sum, now_ns);

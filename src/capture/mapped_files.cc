@@ -7,6 +7,7 @@
 
 #include <cinttypes>
 #include <cstdio>
+#include <utility>
 
 #include "capture/build_id.h"
 #include "kernel/file.h"
@@ -40,13 +41,21 @@ Result<std::string> exact_path(const std::string& proc_path, const MapsEntry& en
   return link;
 }
 
+bool same_state(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_size == b.st_size &&
+         a.st_mode == b.st_mode && a.st_uid == b.st_uid && a.st_gid == b.st_gid &&
+         a.st_nlink == b.st_nlink && kernel::mtime_ns_of(a) == kernel::mtime_ns_of(b) &&
+         a.st_ctim.tv_sec == b.st_ctim.tv_sec && a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
+}
+
 }  // namespace
 
 Result<Backing> MappedFiles::add(pid_t pid, const MapsEntry& entry, MemoryObjects& objects) {
   Key key(entry.device, entry.inode, entry.path, entry.shared);
   auto found = resolved_.find(key);
   if (found == resolved_.end()) {
-    Backing backing = PD_TRY(resolve(pid, entry, objects));
+    Backing backing;
+    if (!take_remembered(key, &backing)) backing = PD_TRY(resolve(key, pid, entry, objects));
     found = resolved_.emplace(std::move(key), backing).first;
   }
   Backing backing = found->second;
@@ -62,7 +71,39 @@ void MappedFiles::reset() {
   plain_root_.clear();
 }
 
-Result<Backing> MappedFiles::resolve(pid_t pid, const MapsEntry& entry, MemoryObjects& objects) {
+void MappedFiles::look_again() {
+  plain_root_.clear();
+  for (auto at = remembered_.begin(); at != remembered_.end();) {
+    at = is_as_before(at->second) ? std::next(at) : remembered_.erase(at);
+  }
+}
+
+// Forgets that it was used.
+bool MappedFiles::is_as_before(Remembered& known) {
+  if (!std::exchange(known.used, false)) return false;
+  Result<struct stat> file = kernel::stat_path(known.proc_path);
+  return file.ok() && same_state(*file, known.file) && name_leads_to(known.pid, known.path, *file);
+}
+
+bool MappedFiles::take_remembered(const Key& key, Backing* backing) {
+  auto found = remembered_.find(key);
+  if (found == remembered_.end()) return false;
+  found->second.used = true;
+  *backing = found->second.backing;
+  records_.try_emplace(backing->id, found->second.record);
+  return true;
+}
+
+void MappedFiles::remember(const Key& key, pid_t pid, const std::string& proc_path,
+                           const std::string& path, const struct stat& file,
+                           const Backing& backing) {
+  const object::OpenFile& record = records_.at(backing.id);
+  if (record.flags() != O_RDONLY) return;  // somebody else maps it to write
+  remembered_[key] = {backing, record, file, path, pid, proc_path};
+}
+
+Result<Backing> MappedFiles::resolve(const Key& key, pid_t pid, const MapsEntry& entry,
+                                     MemoryObjects& objects) {
   std::string proc_path = map_files_path(pid, entry);
   struct stat file = PD_TRY(kernel::stat_path(proc_path));
   if (S_ISCHR(file.st_mode) && !entry.shared && file.st_rdev == makedev(1, 5)) {
@@ -86,7 +127,10 @@ Result<Backing> MappedFiles::resolve(pid_t pid, const MapsEntry& entry, MemoryOb
     memory = PD_TRY(objects.add_unreachable(proc_path, path));
   }
   if (memory == ObjectId()) {
-    return Backing{Backing::Kind::kFile, PD_TRY(add_regular(pid, file, path, entry, objects))};
+    const Backing backing{Backing::Kind::kFile,
+                          PD_TRY(add_regular(pid, file, path, entry, objects))};
+    if (!entry.shared) remember(key, pid, proc_path, path, file, backing);
+    return backing;
   }
   if (entry.shared) return Backing{Backing::Kind::kMemory, memory};
   return Backing{Backing::Kind::kFile, add_unnamed(file, path, *objects.find(memory))};

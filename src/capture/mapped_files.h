@@ -1,8 +1,9 @@
 // MappedFiles: an OpenFile record for each file that is mapped in a group ("file:DEV:INO"), whoever
 // maps it. A record has flags O_RDWR if a shared mapping of it is or can become writable, else
 // O_RDONLY, and offset 0. A private mapping of a memory object has a record too: kind memfd, or
-// regular with `deleted` and `content`. One MappedFiles serves one checkpoint; build ids are kept
-// when it is reset for the next.
+// regular with `deleted` and `content`. The records are of one checkpoint. Files that nobody writes
+// through their mappings are looked at before the group stops (look_again) and taken as they were
+// then.
 #pragma once
 
 #include <sys/stat.h>
@@ -45,17 +46,34 @@ class MappedFiles {
   // not where.
   Result<Backing> add(pid_t pid, const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
   const std::map<ObjectId, object::OpenFile>& records() const { return records_; }
-  // Forgets the files, which may change from now on, for the next checkpoint.
+  // Forgets the records, for the next checkpoint.
   void reset();
+  // Looks again at the files that are remembered, and forgets those that changed; while the group
+  // runs, so that its stop need not.
+  void look_again();
 
  private:
   using Key = std::tuple<uint64_t, uint64_t, std::string, bool>;  // device, inode, path, shared
+  struct Remembered {
+    Backing backing;
+    object::OpenFile record;
+    struct stat file;
+    std::string path;
+    pid_t pid;
+    std::string proc_path;
+    bool used = true;  // by the last checkpoint
+  };
   struct BuildId {
     int64_t mtime_ns = 0;
     std::string bytes;
   };
 
-  Result<Backing> resolve(pid_t pid, const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
+  Result<Backing> resolve(const Key& key, pid_t pid, const kernel::proc::MapsEntry& entry,
+                          MemoryObjects& objects);
+  bool is_as_before(Remembered& known);
+  bool take_remembered(const Key& key, Backing* backing);
+  void remember(const Key& key, pid_t pid, const std::string& proc_path, const std::string& path,
+                const struct stat& file, const Backing& backing);
   Result<ObjectId> add_regular(pid_t pid, const struct stat& file, const std::string& path,
                                const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
   bool name_leads_to(pid_t pid, const std::string& path, const struct stat& file);
@@ -68,6 +86,7 @@ class MappedFiles {
   ChecksumCache* checksums_;
   std::map<Key, Backing> resolved_;
   std::map<ObjectId, object::OpenFile> records_;
+  std::map<Key, Remembered> remembered_;
   std::map<pid_t, bool>
       plain_root_;  // whether the root of a process is that of its mount namespace
   std::map<std::pair<uint64_t, uint64_t>, BuildId> build_ids_;

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/limits.h"
+#include "kernel/file.h"
 #include "kernel/proc/read.h"
 
 namespace perdure::capture {
@@ -41,8 +42,19 @@ class IpcNamespaceVisit {
   Fd home_;
 };
 
-Result<std::vector<object::SysvSegment>> list_segments() {
-  const std::string text = PD_TRY(kernel::proc::read_text("/proc/sysvipc/shm"));
+constexpr size_t kTableBytesUsual = 4096;
+constexpr size_t kTableBytesMax = 16u << 20;  // 32768 segments (SHMMNI) take 6 MB
+
+Result<std::string> read_table(const Fd& file) {
+  std::string text;
+  for (size_t size = kTableBytesUsual; size <= kTableBytesMax; size *= 16) {
+    text = PD_TRY(kernel::read_at(file.get(), 0, size));
+    if (text.size() < size) return text;
+  }
+  return Error(Code::kLimit, "the group has too many SysV shared memory segments");
+}
+
+std::vector<object::SysvSegment> parse_segments(const std::string& text) {
   std::vector<object::SysvSegment> segments;
   for (std::string_view line : kernel::proc::lines_of(text)) {
     std::vector<std::string_view> words = kernel::proc::split(line, ' ');
@@ -82,20 +94,29 @@ Result<ObjectId> open_unattached(int id, uint64_t size, MemoryObjects& objects) 
 
 }  // namespace
 
-Status capture_sysv_segments(pid_t pid, MemoryObjects& objects, object::Group* group) {
+Result<std::vector<object::SysvSegment>> SysvTable::read(pid_t pid, const std::string& ipc) {
+  if (!file_.valid() || namespace_ != ipc) {
+    IpcNamespaceVisit visit = PD_TRY(IpcNamespaceVisit::enter(pid));
+    file_ = PD_TRY(kernel::open_file("/proc/sysvipc/shm", O_RDONLY));
+    namespace_ = ipc;
+  }
+  return parse_segments(PD_TRY(read_table(file_)));
+}
+
+Status capture_sysv_segments(pid_t pid, const std::string& ipc, SysvTable* table,
+                             MemoryObjects& objects, object::Group* group) {
   std::map<int32_t, ObjectId> mapped;
   for (const auto& [id, entry] : objects.entries()) {
     if (entry.record.kind() == object::MemoryObject::SYSV) mapped[entry.record.sysv_id()] = id;
   }
-  const std::string home = PD_TRY(kernel::proc::read_link("/proc/thread-self/ns/ipc"));
-  const bool own = PD_TRY(kernel::proc::read_link(kernel::proc::path_of(pid, "ns/ipc"))) != home;
+  const bool own = PD_TRY(kernel::proc::read_link("/proc/thread-self/ns/ipc")) != ipc;
   if (mapped.empty() && !own) return {};
-  IpcNamespaceVisit visit = PD_TRY(IpcNamespaceVisit::enter(pid));
-  for (object::SysvSegment& segment : PD_TRY(list_segments())) {
+  for (object::SysvSegment& segment : PD_TRY(table->read(pid, ipc))) {
     auto known = mapped.find(segment.id());
     if (known != mapped.end()) {
       segment.set_memory_object(known->second.value);
     } else if (own) {
+      IpcNamespaceVisit visit = PD_TRY(IpcNamespaceVisit::enter(pid));
       segment.set_memory_object(
           PD_TRY(open_unattached(segment.id(), segment.size(), objects)).value);
     } else {

@@ -44,13 +44,17 @@ Status put_user_lists(pid_t tid, object::Thread* record) {
 
 }  // namespace
 
-Result<kernel::proc::TaskStatus> read_thread(pid_t pid, pid_t tid, object::Thread* record) {
-  auto status = PD_TRY(kernel::proc::read_status(pid, tid));
+Status read_thread(pid_t tid, const kernel::proc::TaskStatus& status, object::Thread* record) {
   record->set_tid(status.inner_pid());
   record->set_comm(status.name);
   put_credentials(status, record->mutable_credentials());
   PD_TRY(put_scheduling(tid, status, record));
-  PD_TRY(put_user_lists(tid, record));
+  return put_user_lists(tid, record);
+}
+
+Result<kernel::proc::TaskStatus> read_thread(pid_t pid, pid_t tid, object::Thread* record) {
+  auto status = PD_TRY(kernel::proc::read_status(pid, tid));
+  PD_TRY(read_thread(tid, status, record));
   return status;
 }
 

@@ -14,6 +14,8 @@ namespace perdure::capture {
 
 // pid and tid are the engine's. Returns the thread's status, for the checks of refusals.h.
 Result<kernel::proc::TaskStatus> read_thread(pid_t pid, pid_t tid, object::Thread* record);
+// The same with a status that was read already.
+Status read_thread(pid_t tid, const kernel::proc::TaskStatus& status, object::Thread* record);
 
 // Calls added to a batch that runs in this very thread.
 class ThreadQuery {

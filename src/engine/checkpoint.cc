@@ -66,6 +66,7 @@ class Checkpoint {
     writer_ = PD_TRY(state_.store->begin_epoch(beginning()));
     PD_TRY(fault_point("begin"));
     PD_TRY(precopy());
+    state_.mapped_files.look_again();
     timing_.mark("precopy");
     report_.precopy_us = timing_.last_us();
     {
@@ -199,7 +200,10 @@ class Checkpoint {
   // Where every process has to be: with the init that `run` made, or, adopted, where a restore of
   // this engine brings them back.
   Result<kernel::proc::Namespaces> home_namespaces(Frozen& frozen) const {
-    if (state_.scope.init != 0) return kernel::proc::read_namespaces(state_.scope.init);
+    if (state_.scope.init != 0) {
+      if (!state_.home) state_.home = PD_TRY(kernel::proc::read_namespaces(state_.scope.init));
+      return *state_.home;
+    }
     const auto& processes = frozen.processes();
     const auto first = std::find_if(processes.begin(), processes.end(),
                                     [](const StoppedProcess& process) { return !process.zombie; });
@@ -216,6 +220,7 @@ class Checkpoint {
     const pid_t first = frozen->processes().front().pid;
     const kernel::proc::Namespaces namespaces = PD_TRY(home_namespaces(*frozen));
     state_.mapped_files.reset();
+    if (state_.scope.init != 0) kernel::proc::keep_files(state_.scope.init);
     capture::CollectContext context{graph_,
                                     state_.ids,
                                     state_.pids,
@@ -240,7 +245,8 @@ class Checkpoint {
     timing_.mark("processes");
     PD_TRY(collect_files(members));
     timing_.mark("files");
-    return capture::capture_sysv_segments(first, objects_, &graph_.group);
+    return capture::capture_sysv_segments(first, namespaces.link(kernel::proc::Namespace::kIpc),
+                                          &state_.sysv_table, objects_, &graph_.group);
   }
 
   Status collect_one(StoppedProcess* process, capture::CollectContext* context) {

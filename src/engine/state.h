@@ -15,10 +15,12 @@
 #include "capture/collect.h"
 #include "capture/file_identity.h"
 #include "capture/freeze.h"
+#include "capture/sysv_shm.h"
 #include "capture/wait_seen.h"
 #include "engine/options.h"
 #include "kernel/features.h"
 #include "kernel/pid_map.h"
+#include "kernel/proc/namespaces.h"
 #include "memory/copy.h"
 #include "memory/shared.h"
 #include "memory/tracker.h"
@@ -83,6 +85,8 @@ class GroupState {
   capture::WaitBook waits;
   capture::ChecksumCache checksums;
   capture::MappedFiles mapped_files;
+  capture::SysvTable sysv_table;
+  std::optional<kernel::proc::Namespaces> home;  // of our init, which never changes them
   std::map<pid_t, Member> members;
   std::map<ObjectId, memory::SharedTracker> shared;
   std::map<ObjectId, StoredRecord> stored;  // records of the last epoch
