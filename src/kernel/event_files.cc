@@ -1,5 +1,6 @@
 #include "kernel/event_files.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -22,6 +23,20 @@ Result<Fd> make_eventfd(uint64_t count, EventCounting counting) {
     return Error::system(errno, "set the count of an eventfd");
   }
   return fd;
+}
+
+void raise_event(const Fd& eventfd) {
+  const uint64_t one = 1;
+  while (::write(eventfd.get(), &one, sizeof(one)) < 0 && errno == EINTR) {
+  }
+}
+
+void lower_event(const Fd& eventfd) {
+  pollfd look{eventfd.get(), POLLIN, 0};
+  if (::poll(&look, 1, 0) != 1) return;
+  uint64_t count = 0;
+  while (::read(eventfd.get(), &count, sizeof(count)) < 0 && errno == EINTR) {
+  }
 }
 
 Result<Fd> make_signalfd(uint64_t mask) {

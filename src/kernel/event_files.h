@@ -11,6 +11,10 @@ namespace perdure::kernel {
 enum class EventCounting : uint8_t { kWhole, kSemaphore };
 
 Result<Fd> make_eventfd(uint64_t count, EventCounting counting);
+// Adds one to an eventfd, so that it is readable; and takes its count, so that it is not. Neither
+// waits, and neither can fail on an eventfd that nobody else counts on.
+void raise_event(const Fd& eventfd);
+void lower_event(const Fd& eventfd);
 // Bit N-1 is signal N.
 Result<Fd> make_signalfd(uint64_t mask);
 

@@ -57,7 +57,7 @@ Result<EpochInfo> EpochWriter::commit(CommitInfo info) {
 
 Result<PendingEpoch> EpochWriter::submit(CommitInfo info) {
   std::shared_ptr<PendingCommit> pending = PD_TRY(submitted(std::move(info)));
-  core_->run_behind();
+  core_->go_on_without_waiting(*pending);
   return PendingEpoch(core_, std::move(pending));
 }
 

@@ -36,6 +36,21 @@ struct CommitInfo {
   std::string note;
 };
 
+// What became of a submitted epoch: what is known of it now that it is durable, or why it never
+// will be. Then no epoch that was begun on it will be either.
+struct SettledEpoch {
+  Epoch epoch;
+  Result<EpochInfo> result;
+};
+
+// Epochs that were submitted and are not durable yet, and the bytes of the log that they take.
+struct InFlight {
+  uint64_t epochs = 0;
+  uint64_t bytes = 0;
+};
+// begin_epoch() waits while so many are in flight: a second and a half at a hundred a second.
+inline constexpr uint64_t kInFlightEpochsMax = 150;
+
 // An epoch on its way to the disk. May be destroyed unwaited.
 class PendingEpoch {
  public:

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "kernel/event_files.h"
 #include "store/format.h"
 
 namespace perdure::store {
@@ -13,9 +14,9 @@ AlignedBuffer::AlignedBuffer(size_t size) : size_(size) {
   PD_ASSERT(data_ != nullptr);
 }
 
-IoQueue::IoQueue(std::shared_ptr<Device> device, Thread thread)
-    : device_(std::move(device)), may_thread_(thread) {
-  free_.reserve(kBuffersMax);
+IoQueue::IoQueue(std::shared_ptr<Device> device, Thread thread, const Fd* settled)
+    : device_(std::move(device)), settled_(settled), may_thread_(thread) {
+  free_.reserve(kBuffersKept);
 }
 
 IoQueue::~IoQueue() {
@@ -29,11 +30,12 @@ IoQueue::~IoQueue() {
 
 AlignedBuffer IoQueue::take_buffer() {
   std::unique_lock lock(mutex_);
-  while (free_.empty() && buffers_ >= kBuffersMax) {
-    PD_ASSERT(executed_ < added_);
+  while (executed_ < added_ &&
+         (bytes_ >= kBytesMax || (free_.empty() && buffers_ >= kBuffersMax))) {
     run_until(lock, executed_ + 1);
   }
   if (free_.empty()) {
+    PD_ASSERT(buffers_ < kBuffersMax);
     ++buffers_;
     lock.unlock();
     return AlignedBuffer(kBufferBytes);
@@ -43,14 +45,19 @@ AlignedBuffer IoQueue::take_buffer() {
   return buffer;
 }
 
-void IoQueue::give_back(AlignedBuffer buffer) {
-  if (!buffer.valid() || buffer.size() != kBufferBytes) return;
-  const std::scoped_lock lock(mutex_);
-  free_.push_back(std::move(buffer));
+// The memory of a burst goes back to the system.
+void IoQueue::put_away_locked(AlignedBuffer buffer) {
+  if (buffer.size() != kBufferBytes) return;
+  if (free_.size() < kBuffersKept) {
+    free_.push_back(std::move(buffer));
+  } else {
+    --buffers_;
+  }
 }
 
 IoQueue::Ticket IoQueue::add(Job job) {
   const std::scoped_lock lock(mutex_);
+  bytes_ += job.size;
   jobs_.push_back(std::move(job));
   return ++added_;
 }
@@ -73,7 +80,10 @@ IoQueue::Ticket IoQueue::now() const {
 }
 
 void IoQueue::run_behind() {
-  if (may_thread_ == Thread::kNone) return;
+  if (may_thread_ == Thread::kNone) {
+    if (settled_ != nullptr) kernel::raise_event(*settled_);
+    return;
+  }
   {
     const std::scoped_lock lock(mutex_);
     behind_ = added_;
@@ -139,12 +149,14 @@ void IoQueue::run_one(std::unique_lock<std::mutex>& lock) {
   lock.lock();
   executing_ = false;
   ++executed_;
-  if (job.buffer.size() == kBufferBytes) free_.push_back(std::move(job.buffer));
+  bytes_ -= job.size;
+  put_away_locked(std::move(job.buffer));
   if (!status.ok()) {
     error_ = std::move(status).error();
     error_at_ = executed_;
   }
   progress_.notify_all();
+  if (settled_ != nullptr && job.kind == Kind::kSync) kernel::raise_event(*settled_);
 }
 
 void IoQueue::run_until(std::unique_lock<std::mutex>& lock, Ticket ticket) {

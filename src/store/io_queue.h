@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/fd.h"
 #include "base/result.h"
 #include "store/device.h"
 
@@ -43,17 +44,23 @@ class IoQueue {
  public:
   // A point in the queue: reached when everything before it has been executed.
   using Ticket = uint64_t;
-  // 8 MiB in flight keep a disk busy during the longest hash of a frame; more is only memory.
-  static constexpr size_t kBuffersMax = 8;
   static constexpr size_t kBufferBytes = 1u << 20;
+  // 8 MiB in flight keep a disk busy during the longest hash of a frame; twice that covers a disk
+  // that pauses for a few epochs of 4 MiB. More is only memory.
+  static constexpr size_t kBytesMax = 16u << 20;
+  // Small epochs fill a small part of a buffer each, and only that part takes memory.
+  static constexpr size_t kBuffersMax = 64;
+  // So many are kept for the next time.
+  static constexpr size_t kBuffersKept = 8;
 
   enum class Thread : uint8_t { kNone, kIfUseful };
-  IoQueue(std::shared_ptr<Device> device, Thread thread);
+  // settled: an eventfd that is raised when a sync was executed or given up, and when there is
+  // something to execute that no thread will; may be null.
+  IoQueue(std::shared_ptr<Device> device, Thread thread, const Fd* settled = nullptr);
   ~IoQueue();
 
-  // A buffer of kBufferBytes; waits for one to be written if all are in flight.
+  // A buffer of kBufferBytes; waits while kBuffersMax buffers or kBytesMax bytes are in flight.
   AlignedBuffer take_buffer();
-  void give_back(AlignedBuffer buffer);
 
   Ticket write(std::shared_ptr<File> file, uint64_t offset, AlignedBuffer buffer, size_t size);
   Ticket sync(std::shared_ptr<File> file);
@@ -86,17 +93,20 @@ class IoQueue {
 
   Ticket add(Job job);
   Status execute(const Job& job);
+  void put_away_locked(AlignedBuffer buffer);
   void run_one(std::unique_lock<std::mutex>& lock);
   void run_until(std::unique_lock<std::mutex>& lock, Ticket ticket);
   void run_thread();
 
   std::shared_ptr<Device> device_;
+  const Fd* settled_;
   mutable std::mutex mutex_;
   std::condition_variable work_;      // run_behind() or the end
   std::condition_variable progress_;  // a job was executed
   std::deque<Job> jobs_;              // below: all under mutex_
   std::vector<AlignedBuffer> free_;
-  size_t buffers_ = 0;
+  size_t buffers_ = 0;  // that exist
+  size_t bytes_ = 0;    // in jobs
   bool executing_ = false;
   bool ending_ = false;
   Ticket behind_ = 0;  // up to here the thread may execute

@@ -1,7 +1,9 @@
 #include "store/io_queue.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
+#include "kernel/event_files.h"
 #include "store/format.h"
 #include "store/sim_device.h"
 #include "store/testing.h"
@@ -60,6 +62,36 @@ TEST_P(IoQueueTest, NothingIsExecutedBehindAFailure) {
   EXPECT_TRUE(queue.failure().ok());
   PD_ASSERT_OK(queue.wait(queue.write(file_, 0, filled(queue, 3), kBlockSize)));
   EXPECT_EQ(disk_->content("f")[0], 3);
+}
+
+bool readable(const Fd& fd) {
+  pollfd look{fd.get(), POLLIN, 0};
+  return poll(&look, 1, 0) == 1;
+}
+
+TEST_P(IoQueueTest, TheEventIsRaisedBySyncsExecutedOrGivenUp) {
+  const Fd event = PD_ASSERT_OK(kernel::make_eventfd(0, kernel::EventCounting::kWhole));
+  IoQueue queue(device_, GetParam(), &event);
+  PD_ASSERT_OK(queue.wait(queue.write(file_, 0, filled(queue, 1), kBlockSize)));
+  EXPECT_FALSE(readable(event));
+  PD_ASSERT_OK(queue.wait(queue.sync(file_)));
+  EXPECT_TRUE(readable(event));
+  kernel::lower_event(event);
+  EXPECT_FALSE(readable(event));
+  disk_->fail_at(disk_->operations(), Code::kIo);
+  queue.write(file_, 0, filled(queue, 2), kBlockSize);
+  EXPECT_EQ(queue.wait(queue.sync(file_)).error().code(), Code::kIo);
+  EXPECT_TRUE(readable(event));
+}
+
+TEST_P(IoQueueTest, WhatIsInFlightIsBounded) {
+  IoQueue queue(device_, GetParam());
+  for (int round = 0; round < 100; ++round) {
+    queue.write(file_, 0, queue.take_buffer(), IoQueue::kBufferBytes);
+  }
+  // Whoever takes a buffer has executed what lies more than 16 MiB back.
+  EXPECT_TRUE(queue.done(queue.now() - IoQueue::kBytesMax / IoQueue::kBufferBytes - 1));
+  PD_ASSERT_OK(queue.wait(queue.now()));
 }
 
 TEST_P(IoQueueTest, WhatIsLeftAtTheEndIsNotWaitedFor) {

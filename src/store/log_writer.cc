@@ -25,7 +25,8 @@ constexpr int kZstdLevel =
 
 }  // namespace
 
-LogWriter::LogWriter(Setup setup) : setup_(std::move(setup)), queue_(setup_.device, setup_.thread) {
+LogWriter::LogWriter(Setup setup)
+    : setup_(std::move(setup)), queue_(setup_.device, setup_.thread, setup_.settled_event) {
   if (setup_.compress == Compress::kYes) {
     compressor_.reset(ZSTD_createCCtx());
     PD_ASSERT(compressor_ != nullptr);

@@ -33,6 +33,7 @@ class LogWriter {
     uint64_t allocated_bytes = 0;  // by all segments: sizes the next one
     uint64_t segment_bytes = 0;    // 0: by the size of the store
     IoQueue::Thread thread = IoQueue::Thread::kIfUseful;
+    const Fd* settled_event = nullptr;  // see IoQueue
   };
   explicit LogWriter(Setup setup);
   ~LogWriter();

@@ -94,6 +94,19 @@ Result<std::unique_ptr<EpochWriter>> Store::begin_epoch(Begin begin) {
   return std::make_unique<EpochWriter>(impl_->core, epoch, parent);
 }
 
+int Store::durable_fd() { return impl_->core ? impl_->core->durable_fd() : -1; }
+
+std::vector<SettledEpoch> Store::take_settled() {
+  if (!impl_->core) return {};
+  return impl_->core->take_settled();
+}
+
+InFlight Store::in_flight() const {
+  if (!impl_->core) return {};
+  impl_->core->settle_done();
+  return impl_->core->in_flight();
+}
+
 std::vector<EpochInfo> Store::epochs() const {
   std::vector<EpochInfo> out;
   for (const EpochRecord& record : impl_->catalog().epochs) out.push_back(record.info);

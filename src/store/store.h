@@ -88,6 +88,17 @@ class Store {
   Result<std::unique_ptr<EpochWriter>> begin_epoch(Begin begin);
   Result<std::unique_ptr<EpochWriter>> begin_epoch() { return begin_epoch(Begin{}); }
 
+  // For a caller that must not wait: begin_epoch(), put, submit(), and on with the next one. The
+  // descriptor polls readable when something may have settled; take_settled() gives the submitted
+  // epochs (not committed ones) that did since the last call, in order, and makes it unreadable.
+  // Both are for writers. Epochs are kept for take_settled() from the first call of durable_fd()
+  // on.
+  int durable_fd();
+  std::vector<SettledEpoch> take_settled();
+  // Putting and begin_epoch() wait only if the disk falls far behind: 16 MiB or 150 epochs. Who
+  // must not wait looks here first, and puts its next epoch off.
+  InFlight in_flight() const;
+
   // Durable epochs, oldest first.
   std::vector<EpochInfo> epochs() const;
   std::optional<EpochInfo> newest() const;

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/checksum.h"
+#include "kernel/event_files.h"
 
 namespace perdure::store {
 namespace {
@@ -16,7 +17,7 @@ constexpr uint64_t kCatalogCommits = 64;
 // a large epoch.
 constexpr uint64_t kCatalogBytes = 4u << 20;
 
-LogWriter::Setup log_setup(const WriterCore::Setup& setup) {
+LogWriter::Setup log_setup(const WriterCore::Setup& setup, const Fd* settled_event) {
   LogWriter::Setup log;
   log.device = setup.device;
   log.clock = setup.clock;
@@ -26,6 +27,7 @@ LogWriter::Setup log_setup(const WriterCore::Setup& setup) {
   log.allocated_bytes = setup.found.allocated_bytes;
   log.segment_bytes = setup.segment_bytes;
   log.thread = setup.thread;
+  log.settled_event = settled_event;
   return log;
 }
 
@@ -39,10 +41,11 @@ uint64_t new_store_id(const Clock& clock, const std::string& name) {
 
 }  // namespace
 
-WriterCore::WriterCore(Setup setup)
+WriterCore::WriterCore(Setup setup, Fd settled_event)
     : setup_(std::move(setup)),
       files_(setup_.found.files),
-      log_(log_setup(setup_)),
+      settled_event_(std::move(settled_event)),
+      log_(log_setup(setup_, &settled_event_)),
       catalog_(std::move(setup_.found.catalog)),
       catalog_place_(setup_.found.catalog_place),
       commits_since_catalog_(setup_.found.commits_since_catalog),
@@ -68,8 +71,9 @@ Result<std::shared_ptr<WriterCore>> WriterCore::create(Setup setup) {
     std::erase(setup.found.segments, number);
   }
   setup.found.files->keep_only(setup.found.segments);
+  Fd event = PD_TRY(kernel::make_eventfd(0, kernel::EventCounting::kWhole));
   std::shared_ptr<WriterCore> core(
-      new WriterCore(std::move(setup)));  // NOLINT: private constructor
+      new WriterCore(std::move(setup), std::move(event)));  // NOLINT: private constructor
   const Recovered& found = core->setup_.found;
   core->is_new_ = is_new;
   if (is_new) {
@@ -173,6 +177,7 @@ void WriterCore::write_catalog_if_due() {
 
 Status WriterCore::recover_from_failure() {
   settle_all();
+  loss_told_ = false;
   PD_TRY(log_.rewind({{}, 0, log_.newest_segment(), 0}));
   log_.leave_segment();
   state_ = {};
@@ -200,12 +205,30 @@ Status WriterCore::load_state(Epoch parent) {
   return Ok{};
 }
 
+// Who begins "on the newest epoch" and has not heard that it was lost would build on an older one
+// than it believes.
+Status WriterCore::tell_of_loss() {
+  if (!loss_) return Ok{};
+  Error error = *std::move(loss_);
+  loss_told();
+  return error;
+}
+
+void WriterCore::loss_told() {
+  loss_.reset();
+  loss_told_ = true;
+}
+
 Result<Epoch> WriterCore::begin(std::optional<Epoch> parent, Contents contents, Epoch* parent_out) {
   if (filling()) {
     return Error(Code::kInvalid,
                  "epoch " + std::to_string(epoch_.value) + " is still being filled");
   }
   settle_done();
+  while (pending_.size() >= kInFlightEpochsMax) settle_front();
+  if (!log_.queue().failure().ok()) settle_all();
+  if (!parent && contents == Contents::kInherit) PD_TRY(tell_of_loss());
+  loss_.reset();
   if (failed_ || !log_.queue().failure().ok()) PD_TRY(recover_from_failure());
   if (catalog_.epochs.size() + pending_.size() >= kEpochsMax) {
     return Error(Code::kLimit, setup_.device->name() + " holds " + std::to_string(kEpochsMax) +

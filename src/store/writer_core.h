@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "store/catalog.h"
 #include "store/epoch_writer.h"
 #include "store/log_writer.h"
@@ -23,6 +24,7 @@ namespace perdure::store {
 struct PendingCommit {
   EpochRecord record;
   IoQueue::Ticket ticket = 0;
+  bool announced = false;  // take_settled() tells of it
   bool settled = false;
   std::optional<Error> error;  // once settled
 };
@@ -53,10 +55,20 @@ class WriterCore {
   Result<std::shared_ptr<PendingCommit>> submit(CommitInfo info);
   void abandon();
 
-  // Lets the writing thread go on with what was submitted.
-  void run_behind() { log_.queue().run_behind(); }
+  // Lets the writing thread go on with what was submitted; take_settled() is to tell of it.
+  void go_on_without_waiting(PendingCommit& pending) {
+    pending.announced = announcing_;
+    log_.queue().run_behind();
+  }
   Result<EpochInfo> wait(const std::shared_ptr<PendingCommit>& pending);
   bool done(const PendingCommit& pending) const;
+
+  int durable_fd() {
+    announcing_ = true;
+    return settled_event_.get();
+  }
+  std::vector<SettledEpoch> take_settled();
+  InFlight in_flight() const;
 
   // --- the whole
   // Settles what is done, or everything.
@@ -86,7 +98,7 @@ class WriterCore {
   Status close();
 
  private:
-  explicit WriterCore(Setup setup);
+  WriterCore(Setup setup, Fd settled_event);
 
   Status recover_from_failure();
   Status load_state(Epoch parent);
@@ -107,13 +119,21 @@ class WriterCore {
   EpochRecord next_record(const CommitInfo& info) const;
   std::shared_ptr<PendingCommit> submitted(EpochRecord record, FramePlace place);
   void settle_front();
+  Status tell_of_loss();
+  void loss_told();
 
   Setup setup_;
   std::shared_ptr<SegmentSet> files_;
+  Fd settled_event_;
   LogWriter log_;
   Catalog catalog_;  // durable epochs
   FramePlace catalog_place_;
   std::deque<std::shared_ptr<PendingCommit>> pending_;
+  bool announcing_ = false;
+  std::deque<std::shared_ptr<PendingCommit>> announcements_;  // settled, for take_settled()
+  // The first failure of a submitted epoch, until the caller was told of one.
+  std::optional<Error> loss_;
+  bool loss_told_ = false;
   uint64_t commits_since_catalog_ = 0;
   uint64_t catalog_at_bytes_ = 0;  // log_.appended_bytes() when the last catalog was written
   uint64_t catalog_bytes_ = 0;

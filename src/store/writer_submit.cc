@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "kernel/event_files.h"
 #include "store/writer_core.h"
 
 namespace perdure::store {
@@ -150,7 +151,9 @@ void WriterCore::settle_front() {
   } else {
     failed_ = true;
     front.error = not_durable(front.record.info.epoch, status.error());
+    if (!loss_ && !loss_told_) loss_ = front.error;
   }
+  if (front.announced) announcements_.push_back(pending_.front());
   pending_.pop_front();
 }
 
@@ -166,8 +169,30 @@ bool WriterCore::done(const PendingCommit& pending) const {
   return pending.settled || log_.queue().done(pending.ticket);
 }
 
+std::vector<SettledEpoch> WriterCore::take_settled() {
+  kernel::lower_event(settled_event_);
+  if (setup_.thread == IoQueue::Thread::kNone) settle_all();  // nobody else executes anything
+  settle_done();
+  std::vector<SettledEpoch> settled;
+  for (const auto& pending : announcements_) {
+    if (pending->error) loss_told();
+    const EpochInfo& info = pending->record.info;
+    settled.push_back({info.epoch, pending->error ? Result<EpochInfo>(*pending->error)
+                                                  : Result<EpochInfo>(info)});
+  }
+  announcements_.clear();
+  return settled;
+}
+
+InFlight WriterCore::in_flight() const {
+  InFlight flight{pending_.size(), 0};
+  for (const auto& pending : pending_) flight.bytes += pending->record.info.bytes_written;
+  return flight;
+}
+
 Result<EpochInfo> WriterCore::wait(const std::shared_ptr<PendingCommit>& pending) {
   while (!pending->settled) settle_front();
+  if (pending->error) loss_told();
   log_.queue().run_behind_if_started();
   if (pending->error) return *pending->error;
   return pending->record.info;
