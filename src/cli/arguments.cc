@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "cli/help.h"
+#include "daemon/pacer.h"
 
 namespace perdure::cli {
 namespace {
@@ -18,6 +19,7 @@ struct Words {
   std::string epoch;
   std::string at;
   std::string back;
+  std::string every;
   std::string files = "unchanged";
 };
 
@@ -73,6 +75,13 @@ std::string check_span(const std::string& text) {
   return parse_span_ns(text) ? "" : "'" + text + "' is no span of time: give 250ms, 3s, 5m or 1h";
 }
 
+std::string check_period(const std::string& text) {
+  const std::optional<uint64_t> span = parse_span_ns(text);
+  if (!span) return check_span(text);
+  const bool possible = *span >= daemon::kPeriodNsMin && *span <= daemon::kPeriodNsMax;
+  return possible ? "" : "'" + text + "' is no period: give 1ms to 24h";
+}
+
 void add_json(CLI::App* sub, Line& line) {
   sub->add_flag("--json", line.arguments.json, "Print JSON for programs");
 }
@@ -92,9 +101,16 @@ void add_keep(CLI::App* sub, Line& line, const char* what) {
   sub->add_option("--keep", line.arguments.keep, what)->type_name("N")->check(check_count);
 }
 
+void add_every(CLI::App* sub, Line& line) {
+  sub->add_option("--every", line.words.every, "Save the group periodically: 10ms, 1s, 5m")
+      ->type_name("SPAN")
+      ->check(check_period);
+}
+
 // What the group remembers.
 void add_settings(CLI::App* sub, Line& line) {
   add_keep(sub, line, "After each checkpoint keep the newest N epochs only [all]");
+  add_every(sub, line);
   sub->add_flag_callback(
       "--compress", [&line] { line.arguments.compress = true; }, "Store epochs compressed (zstd)");
   sub->add_flag_callback(
@@ -215,6 +231,11 @@ void add_options(CLI::App* sub, Line& line, Verb verb) {
       return add_checkpoint(sub, line);
     case Verb::kRestore:
       return add_restore(sub, line);
+    case Verb::kPause:
+      return add_name_argument(sub, line);
+    case Verb::kResume:
+      add_name_argument(sub, line);
+      return add_every(sub, line);
     case Verb::kPs:
       return add_ps(sub, line);
     case Verb::kKill:
@@ -295,6 +316,7 @@ Parsed finish(Line& line, std::vector<std::string> command) {
   if (!line.words.epoch.empty()) arguments.epoch = *epoch_of(line.words.epoch);
   if (!line.words.at.empty()) arguments.at = parse_moment(line.words.at);
   if (!line.words.back.empty()) arguments.back_ns = parse_span_ns(line.words.back);
+  if (!line.words.every.empty()) arguments.every_ns = parse_span_ns(line.words.every);
   if (line.words.files == "volatile") arguments.files = engine::FilePolicy::kVolatile;
   size_t epochs = arguments.verb == Verb::kShow ? 1 : arguments.verb == Verb::kDiff ? 2 : 0;
   if (epochs > 0) {

@@ -17,6 +17,8 @@ enum class Verb : uint8_t {
   kDetach,
   kCheckpoint,
   kRestore,
+  kPause,
+  kResume,
   kPs,
   kLog,
   kKill,
@@ -40,9 +42,10 @@ struct Arguments {
   std::optional<Moment> at;          // restore: the newest epoch captured by then
   std::optional<uint64_t> back_ns;   // restore: as long before the newest
   engine::FilePolicy files = engine::FilePolicy::kUnchanged;
-  std::optional<uint64_t> keep;  // how many epochs stay
-  std::optional<bool> compress;  // store epochs compressed, from now on
-  bool background = false;       // -d
+  std::optional<uint64_t> every_ns;  // run, attach, restore, resume: between epochs
+  std::optional<uint64_t> keep;      // how many epochs stay
+  std::optional<bool> compress;      // store epochs compressed, from now on
+  bool background = false;           // -d
   bool isolate = false;
   bool wait = false;
   bool force = false;  // rm

@@ -11,6 +11,7 @@ Result<daemon::GroupPlace> the_group(const Context& context) {
 daemon::SettingsChange settings_of(const Arguments& arguments) {
   daemon::SettingsChange change;
   change.keep = arguments.keep;
+  change.every_ns = arguments.every_ns;
   if (arguments.compress) {
     change.compression =
         *arguments.compress ? store::CompressionKind::kZstd : store::CompressionKind::kNone;

@@ -24,6 +24,8 @@ Result<int> attach(const Context& context);
 Result<int> detach(const Context& context);
 Result<int> checkpoint(const Context& context);
 Result<int> restore(const Context& context);
+Result<int> pause(const Context& context);
+Result<int> resume(const Context& context);
 Result<int> ps(const Context& context);
 Result<int> log(const Context& context);
 Result<int> kill(const Context& context);

@@ -55,6 +55,17 @@ Examples:
   perdure restore -d --back 3s shop
   perdure restore -d --at 14:03:10.250 --name shop-then shop
   perdure restore -d --epoch 1 --name shop-then shop)"},
+    VerbHelp{"pause", "Stop saving a group periodically, for a while", "[OPTIONS] [NAME]",
+             R"(The group runs on; `perdure checkpoint` saves it on request. A new engine saves it
+periodically again.
+
+Examples:
+  perdure pause shop)"},
+    VerbHelp{"resume", "Save a group periodically again, or with another period",
+             "[OPTIONS] [NAME]",
+             R"(Examples:
+  perdure resume shop
+  perdure resume --every 100ms shop)"},
     VerbHelp{
         "ps", "List groups", "[OPTIONS]",
         R"(States: running; busy (its engine does not answer yet); no engine (it runs, but cannot

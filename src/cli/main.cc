@@ -23,6 +23,10 @@ Result<int> run_verb(const Context& context) {
       return checkpoint(context);
     case Verb::kRestore:
       return restore(context);
+    case Verb::kPause:
+      return pause(context);
+    case Verb::kResume:
+      return resume(context);
     case Verb::kPs:
       return ps(context);
     case Verb::kLog:

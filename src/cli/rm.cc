@@ -9,8 +9,7 @@ namespace {
 
 Status remove_group(const Context& context, const std::string& name) {
   daemon::GroupPlace place = PD_TRY(context.places.find_group(name, context.arguments.store));
-  bool runs =
-      daemon::Client::is_held(place) || daemon::find_living(place.directory).has_value();
+  bool runs = daemon::Client::is_held(place) || daemon::find_living(place.directory).has_value();
   if (runs && !context.arguments.force) {
     return Error(Code::kBusy, "group " + name + " is running")
         .with_remedy("`perdure kill " + name + "` ends it first; `perdure rm --force " + name +

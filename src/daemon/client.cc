@@ -129,6 +129,23 @@ Status Client::shutdown() {
   return Ok{};
 }
 
+Status Client::call_for_done(const control::Request& request) {
+  Answer answer = PD_TRY(call(request, kNoLimit));
+  return answer.response.has_done() ? Status(Ok{}) : unexpected();
+}
+
+Status Client::pause() {
+  control::Request request;
+  request.mutable_pause();
+  return call_for_done(request);
+}
+
+Status Client::resume(uint64_t period_ns) {
+  control::Request request;
+  request.mutable_resume()->set_period_ns(period_ns);
+  return call_for_done(request);
+}
+
 Status Client::pass_signal(int signal) {
   control::Request request;
   request.mutable_signal()->set_signal(signal);

@@ -47,6 +47,9 @@ class Client {
   Result<control::Ended> kill();
   Status detach();
   Status shutdown();
+  // Periodic epochs.
+  Status pause();
+  Status resume(uint64_t period_ns);  // 0: as before
   Status pass_signal(int signal);
   // The pty's master, and what was written while nobody looked.
   struct Terminal {
@@ -70,6 +73,7 @@ class Client {
   Client(Fd socket, std::string name) : socket_(std::move(socket)), name_(std::move(name)) {}
   Status send(const control::Request& request);
   Result<Answer> call(const control::Request& request, std::chrono::milliseconds time);
+  Status call_for_done(const control::Request& request);
   Error engine_gone() const;
 
   Fd socket_;

@@ -19,6 +19,14 @@ class EngineGroup final : public GroupControl {
     PD_TRY(group_->store().drop(old));
     return Ok{};
   }
+  Status retain(const store::Retention& policy) override {
+    PD_TRY(group_->store().retain(policy));
+    return Ok{};
+  }
+  int durable_fd() override { return group_->durable_fd(); }
+  std::vector<engine::DurableEpoch> take_durable() override { return group_->take_durable(); }
+  bool disk_is_behind() const override { return group_->disk_is_behind(); }
+  uint64_t epochs_in_flight() const override { return group_->epochs_in_flight(); }
   int next_service_ms() const override { return group_->next_service_ms(); }
   void serve() override { group_->serve(); }
   Status kill() override { return group_->kill(); }

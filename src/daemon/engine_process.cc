@@ -90,7 +90,7 @@ int serve(const LaunchOptions& options, EngineTask& task, Begun begun, Fd starte
   SystemClock clock;
   bool shows_terminal = options.show_terminal && begun.group->terminal_fd() >= 0;
   Server server(*begun.group, std::move(begun.listener), options.place.store, clock, log);
-  server.keep_by_default(task.keep());
+  server.configure(options.place.directory, task.settings());
   if (options.foreground && kernel::set_nonblocking(starter).ok()) {
     server.adopt(std::move(starter), true, shows_terminal);
   }

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "daemon/client.h"
 #include "daemon/group_control.h"
+#include "daemon/group_settings.h"
 #include "daemon/places.h"
 #include "object/control.pb.h"
 
@@ -29,8 +30,8 @@ class EngineTask {
   virtual Result<std::unique_ptr<GroupControl>> begin(control::Started& started) = 0;
   // After a failure of lock() or begin(): undoes what they left behind.
   virtual void undo() {}
-  // How many epochs stay after each checkpoint that does not say so itself; 0: all.
-  virtual uint64_t keep() const { return 0; }
+  // How often epochs are made, and which stay.
+  virtual GroupSettings settings() const { return {}; }
   // The group has ended or was detached, and its engine is about to leave.
   virtual void finish() {}
 };

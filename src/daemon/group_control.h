@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "engine/options.h"
+#include "store/retention.h"
 
 namespace perdure::daemon {
 
@@ -17,6 +18,15 @@ class GroupControl {
  public:
   virtual ~GroupControl() = default;
   virtual Result<engine::CheckpointReport> checkpoint(const engine::CheckpointOptions& options) = 0;
+  // Epochs on their way to the disk: readable when take_durable() has something to say; -1: none
+  // ever.
+  virtual int durable_fd() { return -1; }
+  virtual std::vector<engine::DurableEpoch> take_durable() { return {}; }
+  // Another epoch now would have to wait for the disk.
+  virtual bool disk_is_behind() const { return false; }
+  virtual uint64_t epochs_in_flight() const { return 0; }
+  // Drops the epochs that a policy does not keep; cheap enough for every epoch.
+  virtual Status retain(const store::Retention& policy) = 0;
   // Drops all epochs but the newest ones and gives their space back.
   virtual Status keep_newest(uint64_t epochs) = 0;
   // The group may need the engine at a certain time: milliseconds from now, -1 for never; and then.

@@ -10,7 +10,19 @@ namespace {
 
 std::string path_in(const std::string& directory) { return directory + "/settings"; }
 
+constexpr uint64_t kSecondNs = 1'000'000'000;
+constexpr uint64_t kMinuteNs = 60 * kSecondNs;
+constexpr uint64_t kHourNs = 60 * kMinuteNs;
+
 }  // namespace
+
+store::Retention periodic_retention() {
+  return {.newest = 1,
+          .rules = {{.every_ns = 0, .for_ns = kSecondNs},
+                    {.every_ns = kSecondNs, .for_ns = kMinuteNs},
+                    {.every_ns = kMinuteNs, .for_ns = kHourNs},
+                    {.every_ns = kHourNs, .for_ns = 7 * 24 * kHourNs}}};
+}
 
 GroupSettings read_settings(const std::string& directory) {
   GroupSettings settings;
@@ -18,20 +30,23 @@ GroupSettings read_settings(const std::string& directory) {
   if (!text.ok()) return settings;
   if (note_line_number(*text, "zstd") == 1) settings.compression = store::CompressionKind::kZstd;
   settings.keep = note_line_number(*text, "keep").value_or(0);
+  settings.every_ns = note_line_number(*text, "every_ns").value_or(0);
   return settings;
 }
 
 Status write_settings(const std::string& directory, const GroupSettings& settings) {
   bool zstd = settings.compression == store::CompressionKind::kZstd;
   return kernel::write_note(path_in(directory),
-                            fmt::format("zstd {}\nkeep {}\n", zstd ? 1 : 0, settings.keep));
+                            fmt::format("zstd {}\nkeep {}\nevery_ns {}\n", zstd ? 1 : 0,
+                                        settings.keep, settings.every_ns));
 }
 
 Result<GroupSettings> change_settings(const std::string& directory, const SettingsChange& change) {
   GroupSettings settings = read_settings(directory);
-  if (!change.compression && !change.keep) return settings;
+  if (!change.compression && !change.keep && !change.every_ns) return settings;
   settings.compression = change.compression.value_or(settings.compression);
   settings.keep = change.keep.value_or(settings.keep);
+  settings.every_ns = change.every_ns.value_or(settings.every_ns);
   PD_TRY(write_settings(directory, settings));
   return settings;
 }

@@ -1,5 +1,5 @@
 // What the user chose for a group, kept in its folder so that every later engine does the same: how
-// epochs are stored and how many of them are kept.
+// often epochs are made, how they are stored, and which of them are kept.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,19 @@ namespace perdure::daemon {
 
 struct GroupSettings {
   store::CompressionKind compression = store::CompressionKind::kNone;
-  uint64_t keep = 0;  // the newest epochs that stay; 0: all
+  uint64_t keep = 0;      // the newest epochs that stay; 0: all, or periodic_retention()
+  uint64_t every_ns = 0;  // between epochs; 0: only on request
 };
+
+// Of a group that is saved periodically, if the user does not say: every epoch of the last second,
+// one a second of the last minute, one a minute of the last hour, one an hour of the last week.
+store::Retention periodic_retention();
 
 // What the user says now; the rest stays as it was.
 struct SettingsChange {
-  std::optional<store::CompressionKind> compression;
-  std::optional<uint64_t> keep;
+  std::optional<store::CompressionKind> compression = std::nullopt;
+  std::optional<uint64_t> keep = std::nullopt;
+  std::optional<uint64_t> every_ns = std::nullopt;
 };
 
 // The defaults where there are none, or none that can be understood.

@@ -22,7 +22,7 @@ class StoreTask : public EngineTask {
  public:
   StoreTask(GroupPlace place, SettingsChange change) : place_(std::move(place)), change_(change) {}
 
-  uint64_t keep() const override { return settings_.keep; }
+  GroupSettings settings() const override { return settings_; }
   void undo() override;
   // A group that ended without an epoch leaves nothing to restore: its folder goes.
   void finish() override;

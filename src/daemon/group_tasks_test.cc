@@ -97,11 +97,11 @@ TEST_F(GroupTasksTest, SettingsOutliveTheEngine) {
   {
     StartTask task = start({.compression = {}, .keep = 4});
     ASSERT_TRUE(task.lock().ok());
-    EXPECT_EQ(task.keep(), 4u);
+    EXPECT_EQ(task.settings().keep, 4u);
   }
   TakeOverTask next(place_);
   ASSERT_TRUE(next.lock().ok());
-  EXPECT_EQ(next.keep(), 4u);
+  EXPECT_EQ(next.settings().keep, 4u);
 }
 
 }  // namespace

@@ -8,10 +8,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <span>
 #include <vector>
 
 #include "daemon/message.h"
 #include "kernel/control_socket.h"
+#include "kernel/poll_until.h"
 #include "kernel/signal_file.h"
 #include "kernel/terminal_mode.h"
 
@@ -19,7 +21,7 @@ namespace perdure::daemon {
 namespace {
 
 // How often stuck clients are looked for while there are any.
-constexpr int kHousekeepingMs = 1000;
+constexpr uint64_t kHousekeepingNs = 1'000'000'000;
 // A terminal that nobody has open reads as ended until somebody opens it again.
 constexpr uint64_t kTerminalQuietNs = 200'000'000;
 
@@ -46,7 +48,13 @@ Server::Server(GroupControl& group, Fd listener, std::string store, const Clock&
       listener_(std::move(listener)),
       store_(std::move(store)),
       clock_(clock),
-      log_(log) {}
+      log_(log),
+      persistence_(group, clock, log) {}
+
+void Server::configure(std::string directory, const GroupSettings& settings) {
+  directory_ = std::move(directory);
+  persistence_.configure(settings);
+}
 
 void Server::adopt(Fd connection, bool waits, bool holds_terminal) {
   Connection& adopted = connections_.emplace_back(std::move(connection), clock_.monotonic_ns());
@@ -72,7 +80,7 @@ Result<ServerResult> Server::run() {
 }
 
 bool Server::poll_once(int signal_fd) {
-  constexpr size_t kFixed = 4;
+  constexpr size_t kFixed = 5;
   std::array<pollfd, kFixed + kConnectionsMax> entries;
   uint64_t now = clock_.monotonic_ns();
   bool read_terminal =
@@ -81,15 +89,17 @@ bool Server::poll_once(int signal_fd) {
   entries[1] = {group_.end_fd(), POLLIN, 0};
   entries[2] = {connections_.size() < kConnectionsMax ? listener_.get() : -1, POLLIN, 0};
   entries[3] = {read_terminal ? group_.terminal_fd() : -1, POLLIN, 0};
+  entries[4] = {group_.durable_fd(), POLLIN, 0};
   size_t count = kFixed;
   for (Connection& connection : connections_) {
     short events = connection.wants_write() ? POLLIN | POLLOUT : POLLIN;
     entries[count++] = {connection.fd(), events, 0};
   }
-  int ready = ::poll(entries.data(), count, poll_time_ms());
-  if (ready < 0) return errno == EINTR;
+  if (kernel::poll_until(std::span(entries).first(count), wake_ns()) < 0) return errno == EINTR;
 
   if (group_.next_service_ms() == 0) group_.serve();
+  if (entries[4].revents != 0) persistence_.take_durable();
+  if (entries[1].revents == 0) persistence_.serve();
   if ((entries[3].revents & (POLLIN | POLLHUP)) != 0) drain_terminal();
   size_t at = kFixed;
   for (Connection& connection : connections_) {
@@ -104,19 +114,23 @@ bool Server::poll_once(int signal_fd) {
   return true;
 }
 
-int Server::poll_time_ms() const {
-  const int own = own_poll_time_ms();
+std::optional<uint64_t> Server::wake_ns() const {
+  std::optional<uint64_t> wake = own_wake_ns();
+  const auto sooner = [&wake](std::optional<uint64_t> other) {
+    if (other && (!wake || *other < *wake)) wake = other;
+  };
+  sooner(persistence_.due_ns());
   const int group = group_.next_service_ms();
-  if (own < 0 || group < 0) return std::max(own, group);
-  return std::min(own, group);
+  if (group >= 0) sooner(clock_.monotonic_ns() + static_cast<uint64_t>(group) * 1'000'000);
+  return wake;
 }
 
-int Server::own_poll_time_ms() const {
+std::optional<uint64_t> Server::own_wake_ns() const {
   bool watches_terminal = group_.terminal_fd() >= 0 && !terminal_held();
-  if (watches_terminal && clock_.monotonic_ns() < terminal_quiet_until_ns_) {
-    return static_cast<int>(kTerminalQuietNs / 1'000'000);
-  }
-  return connections_.empty() ? -1 : kHousekeepingMs;
+  if (watches_terminal && clock_.monotonic_ns() < terminal_quiet_until_ns_)
+    return terminal_quiet_until_ns_;
+  if (connections_.empty()) return std::nullopt;
+  return clock_.monotonic_ns() + kHousekeepingNs;
 }
 
 void Server::accept_all() {
@@ -170,6 +184,11 @@ void Server::answer(Connection& connection, const control::Request& request) {
       connection.waits = true;
       return;
     }
+    case control::Request::kPause:
+      persistence_.pause();
+      return connection.send(done());
+    case control::Request::kResume:
+      return resume(connection, request.resume().period_ns());
     case control::Request::kDetach: {
       Status detached = group_.detach();
       connection.send(response_of(detached));
@@ -197,29 +216,32 @@ control::Response Server::status_of(const Connection& connection) const {
   status.set_has_terminal(group_.terminal_fd() >= 0);
   status.set_terminal_in_use(terminal_held() && !connection.holds_terminal);
   status.set_store(store_);
+  persistence_.describe(*status.mutable_persistence());
   return response;
 }
 
 void Server::checkpoint(Connection& connection, const control::CheckpointRequest& request) {
   engine::CheckpointOptions options;
   if (request.files_volatile()) options.files = engine::FilePolicy::kVolatile;
-  auto report = group_.checkpoint(options);
-  if (!report.ok()) {
-    log_.warn("checkpoint failed: " + report.error().to_string());
-    return connection.send(failure_of(report.error()));
-  }
-  log_.info(fmt::format("epoch {}: stopped {} us, {} us in all, {} pages, {} bytes written",
-                        report->epoch.value, report->stop_us, report->total_us, report->pages,
-                        report->bytes_written));
-  uint64_t keep = request.keep() > 0 ? request.keep() : keep_;
-  if (keep > 0) {
-    // The epoch is safe whatever comes of this.
-    Status kept = group_.keep_newest(keep);
-    if (!kept.ok()) log_.warn("older epochs could not be dropped: " + kept.error().to_string());
-  }
+  options.durable = request.durable();
+  auto report = persistence_.save(options, request.keep());
+  if (!report.ok()) return connection.send(failure_of(report.error()));
   control::Response response;
   write_report(*report, *response.mutable_checkpoint());
   connection.send(response);
+}
+
+void Server::resume(Connection& connection, uint64_t period_ns) {
+  if (period_ns != 0) {
+    persistence_.set_period(period_ns);
+    SettingsChange change;
+    change.every_ns = period_ns;
+    auto remembered = change_settings(directory_, change);
+    if (!remembered.ok()) return connection.send(failure_of(remembered.error()));
+  } else {
+    persistence_.resume();
+  }
+  connection.send(done());
 }
 
 void Server::give_terminal(Connection& connection) {

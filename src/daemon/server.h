@@ -1,6 +1,6 @@
 // The engine's event loop: clients on the control socket, the group's end, its terminal while
 // nobody looks, and signals to the engine. It runs on the tracer thread; while a checkpoint runs,
-// clients wait.
+// clients wait. Periodic epochs are made here too (daemon/persistence.h).
 //
 // Invariants: at most one connection holds the terminal, and while one does the server does not
 // read it. A client that breaks the protocol loses its connection and nothing else. Only this user
@@ -8,6 +8,7 @@
 #pragma once
 
 #include <list>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -16,6 +17,7 @@
 #include "daemon/connection.h"
 #include "daemon/group_control.h"
 #include "daemon/log.h"
+#include "daemon/persistence.h"
 #include "daemon/ring.h"
 
 namespace perdure::daemon {
@@ -43,8 +45,8 @@ class Server {
   // The connection to the command that launched the engine. waits: it is told of the end;
   // holds_terminal: it has the terminal's master already.
   void adopt(Fd connection, bool waits, bool holds_terminal);
-  // Epochs that stay after a checkpoint whose request does not say; 0: all.
-  void keep_by_default(uint64_t epochs) { keep_ = epochs; }
+  // The folder where a change of the period is remembered; how the group is saved until then.
+  void configure(std::string directory, const GroupSettings& settings);
   // Serves until the group ends, is detached, or the engine is told to leave (request, SIGTERM,
   // SIGINT).
   Result<ServerResult> run();
@@ -55,6 +57,7 @@ class Server {
   void answer(Connection& connection, const control::Request& request);
   control::Response status_of(const Connection& connection) const;
   void checkpoint(Connection& connection, const control::CheckpointRequest& request);
+  void resume(Connection& connection, uint64_t period_ns);
   void give_terminal(Connection& connection);
   void pass_signal(Connection& connection, int signal);
   void drain_terminal();
@@ -63,8 +66,8 @@ class Server {
   void linger();
   bool terminal_held() const;
   bool poll_once(int signal_fd);
-  int poll_time_ms() const;
-  int own_poll_time_ms() const;
+  std::optional<uint64_t> wake_ns() const;
+  std::optional<uint64_t> own_wake_ns() const;
 
   GroupControl& group_;
   Fd listener_;
@@ -72,7 +75,8 @@ class Server {
   const Clock& clock_;
   Log& log_;
   std::list<Connection> connections_;
-  uint64_t keep_ = 0;
+  Persistence persistence_;
+  std::string directory_;
   Ring replay_{kReplayBytesMax};
   uint64_t terminal_quiet_until_ns_ = 0;
   std::optional<ServerResult> result_;

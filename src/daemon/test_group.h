@@ -26,6 +26,10 @@ class TestGroup final : public GroupControl {
     kept = newest;
     return Ok{};
   }
+  Status retain(const store::Retention& policy) override {
+    kept = policy.newest;
+    return Ok{};
+  }
   Status kill() override;
   Status detach() override;
   const std::string& name() const override { return name_; }

@@ -83,11 +83,24 @@ class Checkpoint {
     PD_TRY(put_records());
     PD_TRY(fault_point("records"));
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
-    store::EpochInfo info = PD_TRY(writer_->commit({captured_realtime_ns_, note()}));
-    settle_success(info);
+    PD_TRY(hand_over());
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
     report_.timing_json = timing_.json();
     return report_;
+  }
+
+  Status hand_over() {
+    store::CommitInfo commit{captured_realtime_ns_, note()};
+    if (options_.durable) {
+      const store::EpochInfo info = PD_TRY(writer_->commit(std::move(commit)));
+      report_.bytes_written = info.bytes_written;
+      settle_success(info.epoch);
+      return {};
+    }
+    store::PendingEpoch pending = PD_TRY(writer_->submit(std::move(commit)));
+    state_.captured_ns[pending.epoch()] = captured_monotonic_ns_;
+    settle_success(pending.epoch());
+    return {};
   }
 
   store::Store::Begin beginning() const {
@@ -443,10 +456,10 @@ class Checkpoint {
     return {};
   }
 
-  void settle_success(const store::EpochInfo& info) {
+  void settle_success(Epoch epoch) {
     state_.stored = std::move(now_);
     state_.full_next = false;
-    state_.parent = info.epoch;
+    state_.parent = epoch;
     state_.ids.forget_unused();
     std::erase_if(state_.members, [this](const auto& item) {
       const bool ended =
@@ -457,8 +470,7 @@ class Checkpoint {
     });
     std::erase_if(state_.shared,
                   [this](const auto& item) { return !graph_.memory_objects.contains(item.first); });
-    report_.epoch = info.epoch;
-    report_.bytes_written = info.bytes_written;
+    report_.epoch = epoch;
     report_.processes = collected_.size();
   }
 

@@ -20,6 +20,9 @@ constexpr int kKillRoundsMax = 1000;
 // Milliseconds for the group to come to rest before it is killed; one that does not is killed all
 // the same.
 constexpr int kStopRoundsMax = 100;
+// On their way to the disk: what a program could lose if the power failed.
+constexpr uint64_t kInFlightEpochsMax = 64;
+constexpr uint64_t kInFlightBytesMax = 8u << 20;
 
 // Everything stops before anything ends: a process that saw another one die could still act on it,
 // for example write the sum of half a pipeline.
@@ -72,6 +75,32 @@ Result<std::unique_ptr<Group>> Group::restore(const RestoreOptions& options,
 Result<CheckpointReport> Group::checkpoint(const CheckpointOptions& options) {
   reset_fault_points();
   return engine::checkpoint(state_.get(), options);
+}
+
+int Group::durable_fd() { return state_->store->durable_fd(); }
+
+std::vector<DurableEpoch> Group::take_durable() {
+  std::vector<DurableEpoch> durable;
+  for (store::SettledEpoch& settled : state_->store->take_settled()) {
+    DurableEpoch& epoch = durable.emplace_back();
+    epoch.epoch = settled.epoch;
+    if (auto captured = state_->captured_ns.extract(settled.epoch))
+      epoch.lag_ns = state_->clock.monotonic_ns() - captured.mapped();
+    if (settled.result.ok()) {
+      epoch.bytes_written = settled.result->bytes_written;
+    } else {
+      epoch.status = std::move(settled.result).error();
+      state_->lose_epochs();
+    }
+  }
+  return durable;
+}
+
+uint64_t Group::epochs_in_flight() const { return state_->store->in_flight().epochs; }
+
+bool Group::disk_is_behind() const {
+  const store::InFlight in_flight = state_->store->in_flight();
+  return in_flight.epochs >= kInFlightEpochsMax || in_flight.bytes >= kInFlightBytesMax;
 }
 
 int Group::next_service_ms() const {

@@ -41,9 +41,15 @@ class Group {
   Group& operator=(const Group&) = delete;
   ~Group();
 
-  // Saves the group's state; returns when the epoch is durable. On any failure the group runs on
-  // and the store holds what it held before.
+  // Saves the group's state; returns when the epoch is durable, if the options say so, else when it
+  // is on its way. On any failure the group runs on and the store holds what it held before.
   Result<CheckpointReport> checkpoint(const CheckpointOptions& options);
+  // Readable when epochs that were on their way may have arrived; and those that have, in order.
+  int durable_fd();
+  std::vector<DurableEpoch> take_durable();
+  uint64_t epochs_in_flight() const;
+  // The next epoch would have to wait for the disk.
+  bool disk_is_behind() const;
   // Between checkpoints the engine may have to act at a certain time: milliseconds from now, -1 for
   // never; and acting.
   int next_service_ms() const;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/result.h"
 
 namespace perdure::engine {
 
@@ -48,13 +49,23 @@ struct RestoreOptions {
 
 struct CheckpointOptions {
   FilePolicy files = FilePolicy::kUnchanged;
+  // false: return once the epoch is captured and on its way to the disk (Group::take_durable()).
+  bool durable = true;
+};
+
+// An epoch that was on its way to the disk.
+struct DurableEpoch {
+  Epoch epoch;
+  uint64_t lag_ns = 0;  // from captured to known as durable
+  uint64_t bytes_written = 0;
+  Status status;  // why it is not durable; no later epoch that builds on it is either
 };
 
 struct CheckpointReport {
   Epoch epoch;
   uint64_t stop_us = 0;  // the stop window
   uint64_t precopy_us = 0;
-  uint64_t total_us = 0;  // request to durable
+  uint64_t total_us = 0;  // request to durable, or to captured if durability was not waited for
   uint64_t bytes_written = 0;
   uint64_t pages = 0;
   uint64_t processes = 0;

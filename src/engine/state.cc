@@ -53,6 +53,12 @@ void GroupState::forget_epoch() {
   full_next = true;
 }
 
+void GroupState::lose_epochs() {
+  forget_epoch();
+  const std::optional<store::EpochInfo> newest = store->newest();
+  parent = newest ? newest->epoch : Epoch();
+}
+
 Result<std::string> read_boot_id() {
   std::string text = PD_TRY(kernel::proc::read_text("/proc/sys/kernel/random/boot_id"));
   return std::string(kernel::proc::trimmed(text));

@@ -61,6 +61,9 @@ class GroupState {
   // Forgets what makes the next epoch smaller than a full one: after a failure nothing of it can be
   // trusted.
   void forget_epoch();
+  // An epoch that was on its way did not arrive: the next one is full and follows the newest that
+  // did.
+  void lose_epochs();
 
   std::string name;
   std::unique_ptr<store::Store> store;
@@ -77,7 +80,8 @@ class GroupState {
   Fd terminal;  // pty master
   std::optional<dev_t> terminal_device;
   std::optional<RestoreReport> restored;
-  Epoch parent;  // epoch that the next one follows; 0: the newest
+  Epoch parent;                           // epoch that the next one follows; 0: the newest
+  std::map<Epoch, uint64_t> captured_ns;  // of epochs on their way to the disk, CLOCK_MONOTONIC
 
   object::IdTable ids;
   kernel::PidMap pids;

@@ -1,0 +1,64 @@
+#include "daemon/pacer.h"
+
+#include <algorithm>
+
+namespace perdure::daemon {
+namespace {
+
+// Of the period, that saving may take.
+constexpr double kWorkShareMax = 0.5;
+// Weight of the newest epoch in the average: a few epochs decide, one does not.
+constexpr double kNewest = 0.2;
+constexpr int kDoublingsMax = 20;
+
+}  // namespace
+
+void Pacer::set_period(uint64_t period_ns, uint64_t now_ns) {
+  period_ns_ = period_ns == 0 ? 0 : std::clamp(period_ns, kPeriodNsMin, kPeriodNsMax);
+  resume(now_ns);
+}
+
+void Pacer::resume(uint64_t now_ns) {
+  paused_ = false;
+  due_ns_ = now_ns;
+  last_begin_ns_.reset();
+}
+
+std::optional<uint64_t> Pacer::due_ns() const {
+  if (period_ns_ == 0 || paused_) return std::nullopt;
+  return due_ns_;
+}
+
+uint64_t Pacer::period_now_ns() const {
+  return std::max(period_ns_, static_cast<uint64_t>(work_ns_ / kWorkShareMax));
+}
+
+uint64_t Pacer::retry_ns() const {
+  const uint64_t longest = std::max(kRetryNsMax, period_ns_);
+  const uint64_t wanted = period_now_ns() << std::min(failures_, kDoublingsMax);
+  return std::min(longest, wanted);
+}
+
+void Pacer::note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns) {
+  if (last_begin_ns_ && begin_ns > *last_begin_ns_) {
+    const uint64_t periods = (begin_ns - *last_begin_ns_ + period_ns_ / 2) / period_ns_;
+    if (periods > 1) missed_ += periods - 1;
+  }
+  last_begin_ns_ = begin_ns;
+  const double work = static_cast<double>(end_ns - begin_ns);
+  if (outcome == Outcome::kFailed) {
+    ++missed_;
+    ++failures_;
+    due_ns_ = end_ns + retry_ns();
+    return;
+  }
+  failures_ = 0;
+  work_ns_ += kNewest * (work - work_ns_);
+  // On the grid of the period where that is possible, so that lateness does not add up.
+  due_ns_ += period_now_ns();
+  if (due_ns_ < end_ns) due_ns_ = end_ns;
+}
+
+void Pacer::postpone(uint64_t now_ns) { due_ns_ = now_ns + period_now_ns(); }
+
+}  // namespace perdure::daemon

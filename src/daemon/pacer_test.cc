@@ -1,0 +1,93 @@
+#include "daemon/pacer.h"
+
+#include <gtest/gtest.h>
+
+namespace perdure::daemon {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+constexpr uint64_t kStart = 1'000'000 * kMs;
+
+TEST(Pacer, NothingIsDueWithoutAPeriodOrInAPause) {
+  Pacer pacer;
+  EXPECT_FALSE(pacer.due_ns());
+  pacer.set_period(10 * kMs, kStart);
+  EXPECT_EQ(pacer.due_ns(), kStart);
+  pacer.pause();
+  EXPECT_FALSE(pacer.due_ns());
+  pacer.resume(kStart + 500 * kMs);
+  EXPECT_EQ(pacer.due_ns(), kStart + 500 * kMs);
+  EXPECT_EQ(pacer.missed(), 0u);
+  pacer.set_period(0, kStart);
+  EXPECT_FALSE(pacer.due_ns());
+}
+
+TEST(Pacer, LatenessDoesNotAddUp) {
+  Pacer pacer;
+  pacer.set_period(10 * kMs, kStart);
+  for (uint64_t i = 0; i < 100; ++i) {
+    const uint64_t begin = *pacer.due_ns() + kMs / 10;
+    pacer.note(Pacer::Outcome::kSaved, begin, begin + kMs);
+  }
+  EXPECT_EQ(pacer.due_ns(), kStart + 1000 * kMs);
+  EXPECT_EQ(pacer.missed(), 0u);
+}
+
+TEST(Pacer, SlowSavingStretchesThePeriodAndCountsWhatIsMissed) {
+  Pacer pacer;
+  pacer.set_period(10 * kMs, kStart);
+  uint64_t last = 0;
+  for (int i = 0; i < 100; ++i) {
+    last = *pacer.due_ns();
+    pacer.note(Pacer::Outcome::kSaved, last, last + 20 * kMs);
+  }
+  EXPECT_NEAR(static_cast<double>(pacer.period_now_ns()), 40.0 * kMs, 0.1 * kMs);
+  const uint64_t periods = (last - kStart) / (10 * kMs);
+  EXPECT_NEAR(static_cast<double>(pacer.missed()), static_cast<double>(periods - 99), 2);
+  for (int i = 0; i < 100; ++i) {
+    last = *pacer.due_ns();
+    pacer.note(Pacer::Outcome::kSaved, last, last + kMs);
+  }
+  EXPECT_EQ(pacer.period_now_ns(), 10 * kMs);
+}
+
+TEST(Pacer, FailuresBackOffAndOneSuccessEndsThat) {
+  Pacer pacer;
+  pacer.set_period(10 * kMs, kStart);
+  uint64_t now = kStart;
+  for (int i = 0; i < 50; ++i) {
+    const uint64_t before = now;
+    pacer.note(Pacer::Outcome::kFailed, now, now);
+    now = *pacer.due_ns();
+    EXPECT_GT(now, before);
+    EXPECT_LE(now - before, kRetryNsMax);
+  }
+  EXPECT_EQ(*pacer.due_ns() - now, 0u);
+  pacer.note(Pacer::Outcome::kFailed, now, now);
+  EXPECT_EQ(*pacer.due_ns() - now, kRetryNsMax);
+  now = *pacer.due_ns();
+  pacer.note(Pacer::Outcome::kSaved, now, now + kMs);
+  EXPECT_EQ(*pacer.due_ns() - now, 10 * kMs);
+  EXPECT_GE(pacer.missed(), 51u);
+}
+
+TEST(Pacer, AFailureInALongPeriodIsTriedAgainNotSooner) {
+  Pacer pacer;
+  pacer.set_period(60'000 * kMs, kStart);
+  pacer.note(Pacer::Outcome::kFailed, kStart, kStart);
+  EXPECT_EQ(*pacer.due_ns() - kStart, 60'000 * kMs);
+}
+
+TEST(Pacer, ABusyDiskPutsTheNextEpochOff) {
+  Pacer pacer;
+  pacer.set_period(10 * kMs, kStart);
+  pacer.note(Pacer::Outcome::kSaved, kStart, kStart + kMs);
+  pacer.postpone(kStart + 10 * kMs);
+  pacer.postpone(kStart + 20 * kMs);
+  EXPECT_EQ(pacer.due_ns(), kStart + 30 * kMs);
+  pacer.note(Pacer::Outcome::kSaved, kStart + 30 * kMs, kStart + 31 * kMs);
+  EXPECT_EQ(pacer.missed(), 2u);
+}
+
+}  // namespace
+}  // namespace perdure::daemon
