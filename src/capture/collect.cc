@@ -217,9 +217,9 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   collected.id = context->ids.id_of(memo->key());
   object::Process& record = context->graph.processes[collected.id];
   collected.view = PD_TRY(read_process(process->pid, &context->pids, &record));
-  if (process->zombie) return collected;
   const ProcessView& view = collected.view;
   PD_TRY(check_process(view));
+  if (process->zombie) return collected;
   const kernel::proc::Namespaces own = PD_TRY(kernel::proc::read_namespaces(process->pid));
   PD_TRY(check_namespaces(view, own, context->root_namespaces));
 
