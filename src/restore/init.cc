@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "kernel/own_mounts.h"
 #include "kernel/pidfd.h"
 
 namespace perdure::restore {
@@ -34,17 +35,11 @@ struct ReleaseMessage {
   int keep[16];
 };
 
-Status mount_at(const char* source, const char* target, const char* type, unsigned long flags,
-                const char* data) {
-  if (mount(source, target, type, flags, data) != 0) return Error::system(errno, "mount", target);
-  return {};
-}
-
-// What a PID namespace needs: a /proc of its own. Mounts of the host still arrive, ours do not
-// leave.
+// What a PID namespace needs: a /proc of its own.
 Status set_up_namespaces(const InitOptions& options) {
-  PD_TRY(mount_at("none", "/", nullptr, MS_REC | MS_SLAVE, nullptr));
-  PD_TRY(mount_at("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
+  PD_TRY(kernel::keep_mounts());
+  if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
+    return Error::system(errno, "mount", "/proc");
   if (!options.hostname.empty() &&
       sethostname(options.hostname.data(), options.hostname.size()) != 0) {
     return Error::system(errno, "sethostname", options.hostname);
