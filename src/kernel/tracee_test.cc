@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <functional>
 
 namespace perdure::kernel {
 namespace {
@@ -47,13 +48,24 @@ std::string maps_of(pid_t pid) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
+// Whether something becomes true before long, even on a busy machine.
+bool holds_soon(const std::function<bool()>& condition) {
+  constexpr int kTriesMax = 300'000;
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    if (condition()) return true;
+    usleep(100);
+  }
+  return false;
+}
+
 // Until the child sleeps in pause(2), its /proc/PID/syscall says otherwise.
 void wait_until_paused(pid_t pid) {
   std::string call;
-  while (call != std::to_string(SYS_pause)) {
+  const bool paused = holds_soon([&] {
     std::ifstream in("/proc/" + std::to_string(pid) + "/syscall");
-    in >> call;
-  }
+    return in >> call && call == std::to_string(SYS_pause);
+  });
+  ASSERT_TRUE(paused) << "the child is in system call '" << call << "'";
 }
 
 Tracee stopped(pid_t pid) {
@@ -206,7 +218,7 @@ TEST(Batch, ThreadGoesOnWithItsOwnWorkIfTheTracerDiesInTheMiddle) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     count_on(progress);
   }
-  while (progress->count == 0) usleep(100);
+  ASSERT_TRUE(holds_soon([&] { return progress->count != 0; }));
   const pid_t tracer = fork();
   if (tracer == 0) {
     Tracee tracee = stopped(target);
@@ -225,7 +237,8 @@ TEST(Batch, ThreadGoesOnWithItsOwnWorkIfTheTracerDiesInTheMiddle) {
   ASSERT_EQ(waitpid(tracer, &status, 0), tracer);
   EXPECT_TRUE(WIFSIGNALED(status));
   const uint64_t before = progress->count;
-  while (progress->count < before + 1000 && waitpid(target, &status, WNOHANG) == 0) usleep(100);
+  (void)holds_soon(
+      [&] { return progress->count >= before + 1000 || waitpid(target, &status, WNOHANG) != 0; });
   EXPECT_GE(progress->count.load(), before + 1000) << "the target ended with status " << status;
   EXPECT_EQ(progress->wrong.load(), 0u);
   std::ifstream in("/proc/" + std::to_string(target) + "/status");
