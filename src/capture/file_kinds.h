@@ -101,7 +101,7 @@ Status capture_locks(FileContext& context, size_t member, int fd, const OpenFile
 // it.
 Status identify(const OpenFileEntry& entry, object::FileIdentity* identity);
 
-// The first process outside the group, "process 12 (bash)", that has this inode open; empty if none
+// The first process outside the group, "pid 12 (bash)", that has this inode open; empty if none
 // is found. Reads all of /proc: for messages and rare cases.
 std::string find_outside_holder(const FileContext& context, const struct stat& file);
 

@@ -25,7 +25,7 @@ constexpr size_t kOwnDescriptors = 256;
 constexpr std::string_view kAnonymous = "anon_inode:";
 
 std::string name_of(const Member& member) {
-  return "process " + std::to_string(member.group_pid) + " (" + member.comm + ")";
+  return "pid " + std::to_string(member.group_pid) + " (" + member.comm + ")";
 }
 
 std::string where(const Member& member, int fd) {
@@ -208,7 +208,7 @@ Status read_contents(FileContext& context) {
 }  // namespace
 
 Result<ObjectId> FileContext::add_in_flight(Fd file, const OpenFileEntry& carrier) {
-  const std::string place = carrier.where + ", in flight,";
+  const std::string place = carrier.where + ", in flight";
   const OpenFileTable::Added added = PD_TRY(table.add({::getpid(), file.get(), -1, place}));
   OpenFileEntry& entry = *added.entry;
   if (added.is_new) {

@@ -29,6 +29,7 @@ std::string OpenFileEntry::proc_path() const { return kernel::path_of_fd(holder,
 
 Error refuse(const OpenFileEntry& entry, std::string_view what, std::string remedy) {
   std::string message = entry.where;
+  if (what.find(entry.link) == std::string_view::npos) message.append(" (" + entry.link + ")");
   message.append(": ").append(what).append(" cannot be saved");
   return Error(Code::kUnsupported, std::move(message)).with_remedy(std::move(remedy));
 }

@@ -50,7 +50,7 @@ struct OpenFileEntry {
   std::string proc_path() const;  // /proc/PID/fd/N, which open(2) and stat(2) follow to the file
 };
 
-// "WHERE: WHAT cannot be saved", kUnsupported.
+// "WHERE (LINK): WHAT cannot be saved", kUnsupported; without the link if what has it.
 Error refuse(const OpenFileEntry& entry, std::string_view what, std::string remedy);
 
 // Where a descriptor was found.

@@ -27,7 +27,7 @@ std::string find_outside_holder(const FileContext& context, const struct stat& f
     const bool ourselves = own.ok() && *own == std::to_string(pid);
     if (ourselves || context.is_member(pid) || !holds(pid, file)) continue;
     const auto comm = kernel::proc::read_text(kernel::proc::path_of(pid, "comm"));
-    return "process " + std::to_string(pid) +
+    return "pid " + std::to_string(pid) +
            (comm.ok() ? " (" + std::string(kernel::proc::trimmed(*comm)) + ")" : std::string());
   }
   return {};

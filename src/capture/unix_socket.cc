@@ -81,7 +81,7 @@ std::string peer_description(const UnixState& state) {
     const auto peer = load_le<struct ucred>(reinterpret_cast<const uint8_t*>(credentials->data()));
     if (peer.pid > 0) {
       const auto comm = kernel::proc::read_text(kernel::proc::path_of(peer.pid, "comm"));
-      text = "process " + std::to_string(peer.pid);
+      text = "pid " + std::to_string(peer.pid);
       if (comm.ok()) text += " (" + std::string(kernel::proc::trimmed(*comm)) + ")";
     }
   }

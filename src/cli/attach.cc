@@ -25,8 +25,7 @@ Status refuse_member(const Context& context, pid_t pid) {
     GroupState state = look_for_processes_of(place);
     if (std::find(state.processes.begin(), state.processes.end(), pid) == state.processes.end())
       continue;
-    return Error(Code::kExists,
-                 fmt::format("process {} belongs to group {} already", pid, place.name))
+    return Error(Code::kExists, fmt::format("pid {} belongs to group {} already", pid, place.name))
         .with_remedy(fmt::format(
             "`perdure checkpoint {0}` saves it; `perdure detach {0}` lets it go", place.name));
   }
@@ -46,8 +45,7 @@ Result<int> attach_process(const Context& context) {
         .with_remedy("`ps` lists processes, `perdure ps` groups");
   }
   if (stat->comm == "perdure-engine" || stat->comm == "perdure-init") {
-    return Error(Code::kInvalid,
-                 fmt::format("process {} ({}) is a part of Perdure", pid, stat->comm))
+    return Error(Code::kInvalid, fmt::format("pid {} ({}) is a part of Perdure", pid, stat->comm))
         .with_remedy("attach the program itself, not what saves it");
   }
   PD_TRY(refuse_member(context, pid));

@@ -30,8 +30,7 @@ Status check_attachable(pid_t pid) {
     return Error(Code::kGone, who + " has ended already and waits to be reaped");
   if (pid == 1 || pid == getpid()) return Error(Code::kInvalid, who + " cannot be a group");
   if (status->tgid != pid) {
-    return Error(Code::kInvalid,
-                 std::to_string(pid) + " is a thread of process " + std::to_string(status->tgid))
+    return Error(Code::kInvalid, who + " is a thread of pid " + std::to_string(status->tgid))
         .with_remedy("attach to the process");
   }
   if (status->tracer_pid != 0) {

@@ -52,7 +52,7 @@ bool maps_file(pid_t pid, const std::string& path, ino_t inode) {
 
 std::string name_of(pid_t pid) {
   const auto comm = proc::read_text(proc::path_of(pid, "comm"));
-  const std::string process = "process " + std::to_string(pid);
+  const std::string process = "pid " + std::to_string(pid);
   return comm.ok() ? process + " (" + std::string(proc::trimmed(*comm)) + ")" : process;
 }
 

@@ -38,7 +38,7 @@ class ForcedReader {
       Result<size_t> got = kernel::read_process_mem(mem_, address, into.subspan(done));
       if (!got.ok() && got.error().code() != Code::kIo) return std::move(got).error();
       if (got.ok() && *got == 0)
-        return Error(Code::kGone, "process " + std::to_string(pid_) + " has ended");
+        return Error(Code::kGone, "pid " + std::to_string(pid_) + " has ended");
       size_t pages = got.ok() ? *got >> kPageShift : 0;
       if (pages == 0) {
         unreadable.add(PageRun{address.value >> kPageShift, 1});

@@ -116,7 +116,7 @@ class LinuxDevice final : public Device {
     Fd fd = PD_TRY_WITHIN(path, kernel::open_lock_file(path));
     if (!PD_TRY_WITHIN(path, kernel::try_lock_exclusive(fd))) {
       const std::string pid = holder_of(fd);
-      return Error(Code::kBusy, "store " + directory_ + " is being written by process " +
+      return Error(Code::kBusy, "store " + directory_ + " is being written by pid " +
                                     (pid.empty() ? "(unknown)" : pid))
           .with_remedy("let that engine finish, or end it first");
     }

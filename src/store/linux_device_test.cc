@@ -62,7 +62,7 @@ TEST(LinuxDevice, TheLockGoesWithTheProcessThatHoldsIt) {
   const auto device = linux_device(directory.path());
   const auto busy = device->lock();
   EXPECT_EQ(busy.error().code(), Code::kBusy);
-  EXPECT_NE(busy.error().message().find("process " + std::to_string(child)), std::string::npos);
+  EXPECT_NE(busy.error().message().find("pid " + std::to_string(child)), std::string::npos);
   ASSERT_EQ(write(stop[1], &byte, 1), 1);
   ASSERT_EQ(waitpid(child, nullptr, 0), child);
   EXPECT_TRUE(device->lock().ok());

@@ -118,7 +118,7 @@ TEST(Pipe, AnOutsideEndIsRefusedByName) {
   ASSERT_FALSE(captured.ok());
   EXPECT_EQ(captured.error().code(), Code::kUnsupported);
   EXPECT_NE(captured.error().message().find("fd 20: read end of pipe:["), std::string::npos);
-  EXPECT_NE(captured.error().message().find("held by process " + std::to_string(group.pid(1))),
+  EXPECT_NE(captured.error().message().find("held by pid " + std::to_string(group.pid(1))),
             std::string::npos)
       << captured.error().message();
 }
@@ -191,7 +191,7 @@ TEST(Fifo, AnOutsideWriterIsRefusedByName) {
   const std::string refused =
       refusal_of([&] { place(::open(path.c_str(), O_RDONLY | O_NONBLOCK), 20); });
   EXPECT_NE(refused.find("read end of FIFO " + path), std::string::npos) << refused;
-  EXPECT_NE(refused.find("process " + std::to_string(outside.pid())), std::string::npos) << refused;
+  EXPECT_NE(refused.find("pid " + std::to_string(outside.pid())), std::string::npos) << refused;
   ::unlink(path.c_str());
 }
 

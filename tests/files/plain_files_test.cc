@@ -265,8 +265,7 @@ TEST(PosixSharedMemory, ContentIsRestoredWhereverTheFileWent) {
   // Somebody else uses it now, then nobody.
   group.lose();
   const int used = ::open(name.c_str(), O_RDWR);
-  EXPECT_NE(group.restore().find("shared memory " + name + " is in use by process"),
-            std::string::npos);
+  EXPECT_NE(group.restore().find("shared memory " + name + " is in use by pid"), std::string::npos);
   ::close(used);
   put_content(name, "later and longer");
   EXPECT_EQ(group.restore(), "");

@@ -397,7 +397,7 @@ TEST(UnixStream, AConnectionToAServerOutsideIsRefusedByName) {
   const Status captured = group.capture();
   ASSERT_FALSE(captured.ok());
   const std::string& message = captured.error().message();
-  EXPECT_NE(message.find("fd 20: connection of Unix socket without a name to process " +
+  EXPECT_NE(message.find("): connection of Unix socket without a name to pid " +
                          std::to_string(::getpid())),
             std::string::npos)
       << message;

@@ -27,8 +27,11 @@ def refused_descriptor(scene, code):
     with open(path, encoding="utf-8") as file:
         fd = file.read()
     await_true(lambda: waits(pid), "the program sleeps")
+    link = os.readlink(f"/proc/{pid}/fd/{fd}")
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        inner = next(line for line in file if line.startswith("NSpid:")).split()[-1]
     for _ in range(2):
-        scene.refuse(["checkpoint", "--wait", scene.name, *scene.store()], [f"fd {fd}", "python3", "cannot be saved"],
+        scene.refuse(["checkpoint", "--wait", scene.name, *scene.store()], [f"pid {inner} (python3) fd {fd}", link, "cannot be saved"],
                      pid=pid)
     if scene.perdure.epochs():
         raise Failure("a refused checkpoint left an epoch")

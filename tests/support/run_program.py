@@ -136,7 +136,7 @@ class Session:
             if result.returncode == 0:
                 raise Failure("the checkpoint succeeded: if this kind is supported by now, say so in the program")
             name = os.path.basename(self.options.program)[:15]
-            for word in ("cannot be saved", name):
+            for word in ("cannot be saved", "pid ", name):
                 if word not in result.stderr:
                     raise Failure(f"the refusal lacks {word!r}: {result.stderr}")
         if self.perdure.epochs():

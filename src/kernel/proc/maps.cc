@@ -185,7 +185,7 @@ Status parse_vm_flags(std::string_view smaps, std::vector<MapsEntry>& entries) {
 Result<std::vector<MapsEntry>> read_maps(pid_t pid) {
   std::string text = PD_TRY(read_text(path_of(pid, "maps")));
   if (text.empty())
-    return Error(Code::kGone, "process " + std::to_string(pid) + " has no memory any more");
+    return Error(Code::kGone, "pid " + std::to_string(pid) + " has no memory any more");
   return parse_maps(text);
 }
 
