@@ -26,7 +26,8 @@ _perdure_options() {
     restore) echo "--epoch --at --back --name --files --isolate --detach --keep --compress --no-compress --json --store --help" ;;
     ps) echo "--json --names --store --help" ;;
     rm) echo "--force --store --help" ;;
-    log | show | scrub) echo "--json --store --help" ;;
+    log) echo "-n --graph --timing --since --thin --all --json --store --help" ;;
+    show | scrub) echo "--json --store --help" ;;
     diff) echo "--all --json --store --help" ;;
     check) echo "--json --help" ;;
     detach | kill) echo "--store --help" ;;
@@ -55,9 +56,10 @@ _perdure() {
   done
   case $before in
     --store) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
+    --thin) mapfile -t COMPREPLY < <(compgen -W "100ms 1s 10s 1m 10m 1h" -- "$word"); return ;;
     --files) mapfile -t COMPREPLY < <(compgen -W "unchanged volatile" -- "$word"); return ;;
     --epoch) mapfile -t COMPREPLY < <(compgen -W "newest" -- "$word"); return ;;
-    --name | --keep | --at | --back) return ;;
+    --name | --keep | --at | --back | --since | -n) return ;;
   esac
   if [[ $word == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$(_perdure_options "$verb")" -- "$word")

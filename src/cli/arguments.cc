@@ -20,6 +20,8 @@ struct Words {
   std::string at;
   std::string back;
   std::string every;
+  std::string since;
+  std::string thin;
   std::string files = "unchanged";
 };
 
@@ -80,6 +82,17 @@ std::string check_period(const std::string& text) {
   if (!span) return check_span(text);
   const bool possible = *span >= daemon::kPeriodNsMin && *span <= daemon::kPeriodNsMax;
   return possible ? "" : "'" + text + "' is no period: give 1ms to 24h";
+}
+
+std::string check_since(const std::string& text) {
+  return parse_moment(text) || parse_span_ns(text)
+             ? ""
+             : "'" + text + "' is no time and no span of time: give HH:MM:SS, 3s or 5m";
+}
+
+std::string check_thin(const std::string& text) {
+  auto span = parse_span_ns(text);
+  return span && *span > 0 ? "" : "'" + text + "' is no span of time: give 100ms, 1s or 1m";
 }
 
 void add_json(CLI::App* sub, Line& line) {
@@ -185,6 +198,30 @@ void add_restore(CLI::App* restore, Line& line) {
   add_json(restore, line);
 }
 
+void add_log(CLI::App* log, Line& line) {
+  add_name_argument(log, line);
+  log->add_flag("--graph", line.arguments.graph,
+                "Draw the branches that rewinds made, newest first");
+  log->add_flag("--timing", line.arguments.timing,
+                "Show the parts of the stop windows, and p50, p99 and the most of each");
+  log->add_option("-n", line.arguments.newest, "The newest N only")
+      ->type_name("N")
+      ->check(check_count);
+  log->add_option("--since", line.words.since,
+                  "From a time on, or from a span before the newest epoch")
+      ->type_name("TIME|SPAN")
+      ->check(check_since);
+  auto* thin = log->add_option("--thin", line.words.thin,
+                               "Of each such span only the last epoch, and where branches are")
+                   ->type_name("SPAN")
+                   ->check(check_thin);
+  log->add_flag_callback(
+         "--all", [&line] { line.arguments.thin_ns = 0; },
+         "All, where a terminal would get thinned ones")
+      ->excludes(thin);
+  add_json(log, line);
+}
+
 void add_ps(CLI::App* ps, Line& line) {
   add_json(ps, line);
   ps->add_flag("--names", line.arguments.names_only, "Print names only, one a line");
@@ -247,6 +284,7 @@ void add_options(CLI::App* sub, Line& line, Verb verb) {
     case Verb::kDiff:
       return add_diff(sub, line);
     case Verb::kLog:
+      return add_log(sub, line);
     case Verb::kScrub:
       add_name_argument(sub, line);
       return add_json(sub, line);
@@ -317,6 +355,11 @@ Parsed finish(Line& line, std::vector<std::string> command) {
   if (!line.words.at.empty()) arguments.at = parse_moment(line.words.at);
   if (!line.words.back.empty()) arguments.back_ns = parse_span_ns(line.words.back);
   if (!line.words.every.empty()) arguments.every_ns = parse_span_ns(line.words.every);
+  if (!line.words.since.empty()) {
+    arguments.since = parse_moment(line.words.since);
+    if (!arguments.since) arguments.since_ns = parse_span_ns(line.words.since);
+  }
+  if (!line.words.thin.empty()) arguments.thin_ns = parse_span_ns(line.words.thin);
   if (line.words.files == "volatile") arguments.files = engine::FilePolicy::kVolatile;
   size_t epochs = arguments.verb == Verb::kShow ? 1 : arguments.verb == Verb::kDiff ? 2 : 0;
   if (epochs > 0) {

@@ -41,6 +41,12 @@ struct Arguments {
   Epoch other_epoch;                 // diff: the second one
   std::optional<Moment> at;          // restore: the newest epoch captured by then
   std::optional<uint64_t> back_ns;   // restore: as long before the newest
+  std::optional<Moment> since;       // log: from then on
+  std::optional<uint64_t> since_ns;  // log: from so long before the newest on
+  std::optional<uint64_t> newest;    // log: so many rows
+  std::optional<uint64_t> thin_ns;   // log: one epoch of each interval; 0: all, also on a terminal
+  bool graph = false;                // log
+  bool timing = false;               // log
   engine::FilePolicy files = engine::FilePolicy::kUnchanged;
   std::optional<uint64_t> every_ns;  // run, attach, restore, resume: between epochs
   std::optional<uint64_t> keep;      // how many epochs stay

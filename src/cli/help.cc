@@ -75,10 +75,16 @@ lost (it does not run and did not end: `perdure restore NAME`).
 Examples:
   perdure ps
   perdure ps --json)"},
-    VerbHelp{"log", "List a group's epochs: when, size, stop time, what changed",
-             "[OPTIONS] [NAME]",
-             R"(Examples:
+    VerbHelp{
+        "log", "List a group's epochs: when, size, stop time, what changed", "[OPTIONS] [NAME]",
+        R"(--graph draws the branches that rewinds make; --timing shows what the group waited for
+in each stop window. On a terminal a long list is thinned, but for where branches
+begin and end.
+
+Examples:
   perdure log shop
+  perdure log -n 20 --timing shop
+  perdure log --graph --since 5m --thin 1s shop
   perdure log --json shop)"},
     VerbHelp{"kill", "SIGKILL to every process of a group", "[OPTIONS] NAME...",
              R"(Its epochs stay; `perdure restore NAME` brings it back.

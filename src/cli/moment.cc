@@ -83,6 +83,19 @@ std::optional<Moment> take_time(Scanner& scanner) {
   return moment;
 }
 
+struct Unit {
+  std::string_view name;
+  uint64_t ns;
+};
+constexpr std::array kUnits = {Unit{"ns", 1},
+                               Unit{"us", 1'000},
+                               Unit{"ms", 1'000'000},
+                               Unit{"s", kSecondNs},
+                               Unit{"m", 60 * kSecondNs},
+                               Unit{"h", 3600 * kSecondNs},
+                               Unit{"d", 86'400 * kSecondNs},
+                               Unit{"min", 60 * kSecondNs}};
+
 struct tm local_time(uint64_t realtime_ns) {
   time_t seconds = static_cast<time_t>(realtime_ns / kSecondNs);
   struct tm local = {};
@@ -121,24 +134,12 @@ Result<uint64_t> realtime_of(const Moment& moment, uint64_t now_ns) {
   uint64_t realtime_ns = static_cast<uint64_t>(seconds) * kSecondNs + moment.nanosecond;
   if (!moment.date && realtime_ns > now_ns) {
     return Error(Code::kInvalid, fmt::format("{} is still to come today", moment_text(realtime_ns)))
-        .with_remedy("give the date too: --at \"YYYY-MM-DD HH:MM:SS\"");
+        .with_remedy("give the date too, as in \"2026-05-01 14:03:10\"");
   }
   return realtime_ns;
 }
 
 std::optional<uint64_t> parse_span_ns(std::string_view text) {
-  struct Unit {
-    std::string_view name;
-    uint64_t ns;
-  };
-  constexpr std::array kUnits = {Unit{"ns", 1},
-                                 Unit{"us", 1'000},
-                                 Unit{"ms", 1'000'000},
-                                 Unit{"s", kSecondNs},
-                                 Unit{"m", 60 * kSecondNs},
-                                 Unit{"min", 60 * kSecondNs},
-                                 Unit{"h", 3600 * kSecondNs},
-                                 Unit{"d", 86'400 * kSecondNs}};
   size_t unit_at = text.find_first_not_of("0123456789.");
   if (unit_at == 0 || unit_at == std::string_view::npos) return std::nullopt;
   std::string_view number = text.substr(0, unit_at), name = text.substr(unit_at);
@@ -162,6 +163,14 @@ std::optional<uint64_t> parse_span_ns(std::string_view text) {
     return static_cast<uint64_t>(span + 0.5L);
   }
   return std::nullopt;
+}
+
+std::string span_text(uint64_t span_ns) {
+  const Unit* best = kUnits.begin();
+  for (const Unit& unit : kUnits) {
+    if (span_ns % unit.ns == 0 && unit.ns > best->ns) best = &unit;
+  }
+  return fmt::format("{}{}", span_ns / best->ns, best->name);
 }
 
 std::string moment_text(uint64_t realtime_ns) {

@@ -30,6 +30,8 @@ Result<uint64_t> realtime_of(const Moment& moment, uint64_t now_ns);
 // longer than 64 bits hold (300 years).
 std::optional<uint64_t> parse_span_ns(std::string_view text);
 
+// The span in the largest unit that divides it: "100ms", "90s", "1h".
+std::string span_text(uint64_t span_ns);
 // "2026-05-01 14:03:10.250", local time.
 std::string moment_text(uint64_t realtime_ns);
 

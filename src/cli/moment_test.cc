@@ -84,6 +84,17 @@ TEST_F(MomentTest, SpansHaveUnits) {
   EXPECT_EQ(parse_span_ns("0s"), 0u);
 }
 
+TEST_F(MomentTest, SpansReadBackAsTheyAreWritten) {
+  EXPECT_EQ(span_text(100'000'000), "100ms");
+  EXPECT_EQ(span_text(90 * kSecond), "90s");
+  EXPECT_EQ(span_text(60 * kSecond), "1m");
+  EXPECT_EQ(span_text(86400 * kSecond), "1d");
+  EXPECT_EQ(span_text(1'500), "1500ns");
+  EXPECT_EQ(span_text(0), "0d");
+  for (uint64_t ns : {uint64_t{1}, 90 * kSecond, 7200 * kSecond})
+    EXPECT_EQ(parse_span_ns(span_text(ns)), ns);
+}
+
 TEST_F(MomentTest, OtherTextsAreNoSpans) {
   for (const char* text : {"", "3", "s", "3x", "-3s", "3 s", "1.2.3s", ".5s", "1.s",
                            "999999999999d", "1234567890123s"}) {

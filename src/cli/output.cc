@@ -36,8 +36,8 @@ size_t width_of(const std::string& text) {
       text.begin(), text.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; }));
 }
 
-void append_row(std::string& out, const std::vector<std::string>& cells,
-                const std::vector<size_t>& widths, const std::vector<Align>& aligns) {
+std::string row_line(const std::vector<std::string>& cells, const std::vector<size_t>& widths,
+                     const std::vector<Align>& aligns) {
   std::string line;
   for (size_t at = 0; at < cells.size(); ++at) {
     if (at > 0) line += "  ";
@@ -45,7 +45,7 @@ void append_row(std::string& out, const std::vector<std::string>& cells,
     line += aligns[at] == Align::kRight ? padding + cells[at] : cells[at] + padding;
   }
   line.erase(line.find_last_not_of(' ') + 1);
-  out += line + "\n";
+  return line;
 }
 
 }  // namespace
@@ -90,6 +90,7 @@ std::string bytes_text(uint64_t bytes) {
 }
 
 std::string duration_text(uint64_t us) {
+  if (us < 1000) return fmt::format("{} us", us);
   if (us < 10'000'000) return fmt::format("{:.1f} ms", static_cast<double>(us) / 1e3);
   return fmt::format("{:.1f} s", static_cast<double>(us) / 1e6);
 }
@@ -130,7 +131,7 @@ void Table::row(std::vector<std::string> cells) {
   rows_.push_back(std::move(cells));
 }
 
-std::string Table::text() const {
+std::vector<std::string> Table::lines() const {
   std::vector<std::string> titles;
   std::vector<size_t> widths;
   std::vector<Align> aligns;
@@ -141,9 +142,14 @@ std::string Table::text() const {
     widths.push_back(width);
     aligns.push_back(columns_[at].align);
   }
+  std::vector<std::string> out = {row_line(titles, widths, aligns)};
+  for (const auto& row : rows_) out.push_back(row_line(row, widths, aligns));
+  return out;
+}
+
+std::string Table::text() const {
   std::string out;
-  append_row(out, titles, widths, aligns);
-  for (const auto& row : rows_) append_row(out, row, widths, aligns);
+  for (const std::string& line : lines()) out += line + "\n";
   return out;
 }
 

@@ -19,7 +19,7 @@ void print_error(const Error& error);
 std::string error_text(const Error& error);
 
 std::string bytes_text(uint64_t bytes);                   // 1.5 MB
-std::string duration_text(uint64_t us);                   // 0.7 ms
+std::string duration_text(uint64_t us);                   // 185 us, 1.3 ms
 std::string count_text(uint64_t count);                   // 12,345
 std::string time_text(uint64_t realtime_ns);              // 2024-06-01 12:00:03, local time
 std::string age_text(uint64_t from_ns, uint64_t now_ns);  // 3 min
@@ -31,6 +31,8 @@ class Table {
  public:
   Table& column(std::string title, Align align);
   void row(std::vector<std::string> cells);
+  // The titles and the rows, each without a line feed.
+  std::vector<std::string> lines() const;
   std::string text() const;
 
  private:

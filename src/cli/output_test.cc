@@ -18,7 +18,8 @@ TEST(Output, NumbersHaveUnits) {
   EXPECT_EQ(bytes_text(999'999), "1.0 MB");
   EXPECT_EQ(bytes_text(230'000'000), "230.0 MB");
   EXPECT_EQ(bytes_text(UINT64_MAX), "18.4 EB");
-  EXPECT_EQ(duration_text(700), "0.7 ms");
+  EXPECT_EQ(duration_text(700), "700 us");
+  EXPECT_EQ(duration_text(1'260), "1.3 ms");
   EXPECT_EQ(duration_text(12'000'000), "12.0 s");
   EXPECT_EQ(count_text(0), "0");
   EXPECT_EQ(count_text(999), "999");
