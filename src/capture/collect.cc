@@ -111,8 +111,7 @@ Status collect_leader(StoppedProcess* process, ProcessMemo* memo, CollectContext
   SysvQuery sysv;
   size_t brk_call = 0;
   using kernel::proc::Namespace;
-  const bool own_ipc = context->root_namespaces.link(Namespace::kIpc) !=
-                       PD_TRY(kernel::proc::read_namespace(context->engine, Namespace::kIpc));
+  const bool own_ipc = context->root_namespaces.link(Namespace::kIpc) != context->engine_ipc;
   return ThreadCollector(&thread, view, memo, context)
       .run(
           leader,
@@ -164,8 +163,9 @@ ObjectId executable_record(const object::AddressSpace& space, const MappedFiles&
 }  // namespace
 
 Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, ProcessMemo* memo) {
-  const kernel::proc::TaskStatus status = PD_TRY(kernel::proc::read_status(process->pid));
-  for (StoppedThread& thread : process->threads) thread.tracee.set_caught_signals(status.caught);
+  process->status = PD_TRY(kernel::proc::read_status(process->pid));
+  for (StoppedThread& thread : process->threads)
+    thread.tracee.set_caught_signals(process->status->caught);
   if (memo->area.present(process->pid)) return {};
   if (memo->area.base().value != 0) {  // it executed another program
     ++memo->executions;
@@ -216,7 +216,9 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   CollectedProcess collected;
   collected.id = context->ids.id_of(memo->key());
   object::Process& record = context->graph.processes[collected.id];
-  collected.view = PD_TRY(read_process(process->pid, &context->pids, &record));
+  if (!process->status) process->status = PD_TRY(kernel::proc::read_status(process->pid));
+  collected.view =
+      PD_TRY(read_process(process->pid, process->stat, *process->status, &context->pids, &record));
   const ProcessView& view = collected.view;
   PD_TRY(check_process(view));
   if (process->zombie) return collected;
@@ -235,6 +237,7 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
     record.set_stop_signal(process->threads.front().tracee.stop_signal());
   }
 
+  options.stat = &process->stat;
   options.tracked = memo->tracked;
   options.known_flags = memo->flags;
   VmaCapture vmas = PD_TRY(capture_vmas(process->pid, options, context->files, context->objects));

@@ -51,6 +51,7 @@ struct CollectContext {
   MemoryObjects& objects;
   const kernel::proc::Namespaces& root_namespaces;
   pid_t engine = 0;
+  std::string engine_ipc;  // the engine's own IPC namespace
   uint64_t stopped_at_ns = 0;
 };
 

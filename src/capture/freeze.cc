@@ -196,6 +196,7 @@ class Freezer {
       StoppedProcess process;
       process.pid = pid;
       process.start_ticks = stat->start_ticks;
+      process.stat = *stat;
       process.zombie = stat->state == 'Z' || stat->state == 'X';
       if (!process.zombie) take_threads(pid, &process);
       if (process.zombie || !process.threads.empty())

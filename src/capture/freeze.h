@@ -9,11 +9,14 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "kernel/proc/stat.h"
+#include "kernel/proc/status.h"
 #include "kernel/tracee.h"
 #include "object/process.pb.h"
 
@@ -53,7 +56,9 @@ struct StoppedProcess {
   pid_t pid = 0;
   uint64_t start_ticks = 0;  // /proc/PID/stat field 22: tells a reused pid apart
   bool zombie = false;
-  std::vector<StoppedThread> threads;  // the leader first; empty for a zombie
+  kernel::proc::Stat stat;                         // as it stands still
+  std::optional<kernel::proc::TaskStatus> status;  // the leader's, once it was read
+  std::vector<StoppedThread> threads;              // the leader first; empty for a zombie
 };
 
 class Frozen {

@@ -129,7 +129,7 @@ Result<Backing> MappedFiles::resolve(const Key& key, pid_t pid, const MapsEntry&
   if (memory == ObjectId()) {
     const Backing backing{Backing::Kind::kFile,
                           PD_TRY(add_regular(pid, file, path, entry, objects))};
-    if (!entry.shared) remember(key, pid, proc_path, path, file, backing);
+    if (!can_be_written(entry)) remember(key, pid, proc_path, path, file, backing);
     return backing;
   }
   if (entry.shared) return Backing{Backing::Kind::kMemory, memory};

@@ -26,15 +26,14 @@ size_t ask_prctl(Batch* batch, int option, kernel::Arg argument = {}) {
 // The parent as the program sees it: 0 if it is outside the process's PID namespace.
 Result<pid_t> inner_parent(const ProcessView& view, kernel::PidMap* pids) {
   if (view.stat.ppid == 0) return 0;
-  auto parent = proc::read_status(view.stat.ppid);
-  if (!parent.ok()) {
+  const Result<size_t> depth = pids->depth(view.stat.ppid);
+  if (!depth.ok()) {
     // It died since: the process has a new parent by now, outside the group or its init.
-    if (parent.error().code() == Code::kGone) return 0;
-    return std::move(parent).error();
+    if (depth.error().code() == Code::kGone) return 0;
+    return depth.error();
   }
-  pids->bind(view.stat.ppid, parent->inner_pid());
-  if (parent->ns_pid.size() < view.status.ns_pid.size()) return 0;
-  return parent->inner_pid();
+  if (*depth < view.status.ns_pid.size()) return 0;
+  return pids->inner(view.stat.ppid);
 }
 
 Status put_ids(const ProcessView& view, kernel::PidMap* pids, object::Process* record) {
@@ -99,17 +98,20 @@ std::string ProcessView::name() const {
   return "pid " + std::to_string(status.inner_tgid()) + " (" + stat.comm + ")";
 }
 
-Result<ProcessView> read_process(pid_t pid, kernel::PidMap* pids, object::Process* record) {
-  ProcessView view;
-  view.pid = pid;
-  view.stat = PD_TRY(proc::read_stat(pid));
-  view.status = PD_TRY(proc::read_status(pid));
+Result<ProcessView> read_process(pid_t pid, proc::Stat stat, proc::TaskStatus status,
+                                 kernel::PidMap* pids, object::Process* record) {
+  ProcessView view{pid, std::move(stat), std::move(status)};
   PD_TRY_WITHIN(view.name(), put_ids(view, pids, record));
   put_state(view, record);
   if (view.stat.is_zombie()) return view;
   PD_TRY_WITHIN(view.name(), put_places(pid, record));
   PD_TRY_WITHIN(view.name(), put_settings(view, pids, record));
   return view;
+}
+
+Result<ProcessView> read_process(pid_t pid, kernel::PidMap* pids, object::Process* record) {
+  proc::Stat stat = PD_TRY(proc::read_stat(pid));
+  return read_process(pid, std::move(stat), PD_TRY(proc::read_status(pid)), pids, record);
 }
 
 ProcessQuery ProcessQuery::add(const ProcessView& view, const object::Process& record,

@@ -32,6 +32,10 @@ struct ProcessView {
 // Fills a fresh record. A zombie has only ids, name, exit code and exit signal. parent_pid is 0 if
 // the parent lies outside the process's PID namespace; the caller clears it for the group's root.
 Result<ProcessView> read_process(pid_t pid, kernel::PidMap* pids, object::Process* record);
+// The same with what was read already.
+Result<ProcessView> read_process(pid_t pid, kernel::proc::Stat stat,
+                                 kernel::proc::TaskStatus status, kernel::PidMap* pids,
+                                 object::Process* record);
 
 // Calls added to a batch that runs in the leader of the stopped process (any thread, if the leader
 // is a zombie).

@@ -103,13 +103,13 @@ Result<std::vector<object::SysvSegment>> SysvTable::read(pid_t pid, const std::s
   return parse_segments(PD_TRY(read_table(file_)));
 }
 
-Status capture_sysv_segments(pid_t pid, const std::string& ipc, SysvTable* table,
-                             MemoryObjects& objects, object::Group* group) {
+Status capture_sysv_segments(pid_t pid, const std::string& ipc, const std::string& engine_ipc,
+                             SysvTable* table, MemoryObjects& objects, object::Group* group) {
   std::map<int32_t, ObjectId> mapped;
   for (const auto& [id, entry] : objects.entries()) {
     if (entry.record.kind() == object::MemoryObject::SYSV) mapped[entry.record.sysv_id()] = id;
   }
-  const bool own = PD_TRY(kernel::proc::read_link("/proc/thread-self/ns/ipc")) != ipc;
+  const bool own = engine_ipc != ipc;
   if (mapped.empty() && !own) return {};
   for (object::SysvSegment& segment : PD_TRY(table->read(pid, ipc))) {
     auto known = mapped.find(segment.id());

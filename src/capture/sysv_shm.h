@@ -28,7 +28,7 @@ class SysvTable {
 
 // pid: a stopped process of the group, ipc its IPC namespace. In the engine's own one, which is the
 // host's, only segments that the group has mapped are noted, which are those in `objects`.
-Status capture_sysv_segments(pid_t pid, const std::string& ipc, SysvTable* table,
-                             MemoryObjects& objects, object::Group* group);
+Status capture_sysv_segments(pid_t pid, const std::string& ipc, const std::string& engine_ipc,
+                             SysvTable* table, MemoryObjects& objects, object::Group* group);
 
 }  // namespace perdure::capture

@@ -202,7 +202,8 @@ Status capture_vma(pid_t pid, const MapsEntry& entry, const VmaOptions& options,
 }
 
 Status set_layout(pid_t pid, const VmaOptions& options, object::AddressSpace& space) {
-  kernel::proc::Stat stat = PD_TRY(kernel::proc::read_stat(pid));
+  const kernel::proc::Stat stat =
+      options.stat != nullptr ? *options.stat : PD_TRY(kernel::proc::read_stat(pid));
   space.set_start_code(stat.start_code);
   space.set_end_code(stat.end_code);
   space.set_start_data(stat.start_data);

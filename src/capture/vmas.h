@@ -13,6 +13,7 @@
 #include "capture/mapped_files.h"
 #include "capture/memory_objects.h"
 #include "kernel/proc/maps.h"
+#include "kernel/proc/stat.h"
 #include "memory/tracker.h"
 #include "object/memory.pb.h"
 
@@ -33,6 +34,8 @@ struct VmaOptions {
   // new. Empty: smaps is read. smaps takes 12 us per resident MiB: read it before the stop, and
   // accept that an madvise() between the two reads which splits no mapping shows one epoch later.
   std::span<const kernel::proc::MapsEntry> known_flags;
+  // Of this stop; null: it is read.
+  const kernel::proc::Stat* stat = nullptr;
 };
 
 struct VmaCapture {

@@ -234,6 +234,10 @@ class Checkpoint {
     const kernel::proc::Namespaces namespaces = PD_TRY(home_namespaces(*frozen));
     state_.mapped_files.reset();
     if (state_.scope.init != 0) kernel::proc::keep_files(state_.scope.init);
+    if (state_.engine_ipc.empty()) {
+      state_.engine_ipc =
+          PD_TRY(kernel::proc::read_namespace(getpid(), kernel::proc::Namespace::kIpc));
+    }
     capture::CollectContext context{graph_,
                                     state_.ids,
                                     state_.pids,
@@ -242,6 +246,7 @@ class Checkpoint {
                                     objects_,
                                     namespaces,
                                     static_cast<pid_t>(getpid()),
+                                    state_.engine_ipc,
                                     frozen->stopped_at_ns()};
     std::vector<capture::Member> members;
     std::vector<Fd> pidfds;
@@ -259,7 +264,8 @@ class Checkpoint {
     PD_TRY(collect_files(members));
     timing_.mark("files");
     return capture::capture_sysv_segments(first, namespaces.link(kernel::proc::Namespace::kIpc),
-                                          &state_.sysv_table, objects_, &graph_.group);
+                                          state_.engine_ipc, &state_.sysv_table, objects_,
+                                          &graph_.group);
   }
 
   Status collect_one(StoppedProcess* process, capture::CollectContext* context) {

@@ -90,6 +90,7 @@ class GroupState {
   capture::ChecksumCache checksums;
   capture::MappedFiles mapped_files;
   capture::SysvTable sysv_table;
+  std::string engine_ipc;                        // our own IPC namespace
   std::optional<kernel::proc::Namespaces> home;  // of our init, which never changes them
   std::map<pid_t, Member> members;
   std::map<ObjectId, memory::SharedTracker> shared;

@@ -12,4 +12,11 @@ Result<pid_t> PidMap::inner(pid_t outer) {
   return status.inner_pid();
 }
 
+Result<size_t> PidMap::depth(pid_t outer) {
+  if (auto found = depth_.find(outer); found != depth_.end()) return found->second;
+  const proc::TaskStatus status = PD_TRY(proc::read_status(outer));
+  bind(outer, status.inner_pid());
+  return depth_[outer] = status.ns_pid.size();
+}
+
 }  // namespace perdure::kernel

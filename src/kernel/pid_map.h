@@ -14,13 +14,22 @@ namespace perdure::kernel {
 class PidMap {
  public:
   void bind(pid_t outer, pid_t inner) { inner_[outer] = inner; }
-  void forget(pid_t outer) { inner_.erase(outer); }
-  void clear() { inner_.clear(); }
+  void forget(pid_t outer) {
+    inner_.erase(outer);
+    depth_.erase(outer);
+  }
+  void clear() {
+    inner_.clear();
+    depth_.clear();
+  }
   // The number in the task's own (innermost) PID namespace; 0 stays 0.
   Result<pid_t> inner(pid_t outer);
+  // How many PID namespaces the task lies in, counted from the engine's.
+  Result<size_t> depth(pid_t outer);
 
  private:
   std::unordered_map<pid_t, pid_t> inner_;
+  std::unordered_map<pid_t, size_t> depth_;
 };
 
 }  // namespace perdure::kernel

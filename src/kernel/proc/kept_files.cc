@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <unordered_map>
 
@@ -98,6 +99,56 @@ void keep_files(pid_t pid) {
 }
 
 void forget_files(pid_t pid) { registry.forget(pid); }
+
+namespace {
+
+// Nothing if the process is gone.
+std::optional<std::vector<pid_t>> list_folder(const Fd& folder) {
+  struct Entry {  // getdents64(2)
+    uint64_t inode;
+    int64_t offset;
+    uint16_t bytes;
+    uint8_t type;
+    char name[1];
+  };
+  constexpr size_t kBytes = 32768;
+  alignas(Entry) uint8_t buffer[kBytes];
+  if (::lseek(folder.get(), 0, SEEK_SET) != 0) return std::nullopt;
+  std::vector<pid_t> numbers;
+  for (;;) {
+    const long got = ::syscall(SYS_getdents64, folder.get(), buffer, kBytes);
+    if (got < 0) return std::nullopt;
+    if (got == 0) break;
+    for (long at = 0; at < got;) {
+      const auto* entry = reinterpret_cast<const Entry*>(buffer + at);
+      if (auto number = parse_unsigned(entry->name)) numbers.push_back(static_cast<pid_t>(*number));
+      at += entry->bytes;
+    }
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+}  // namespace
+
+std::optional<std::vector<pid_t>> list_kept(const std::string& path) {
+  if (registry.processes.empty()) return std::nullopt;
+  const std::optional<Place> place = place_of(path);
+  if (!place) return std::nullopt;
+  auto kept = registry.processes.find(place->pid);
+  if (kept == registry.processes.end() || !kept->second.is_there()) return std::nullopt;
+  auto [folder, added] = kept->second.files.try_emplace(place->leaf);
+  if (added) {
+    ++registry.files;
+    folder->second = Fd::adopt(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  std::optional<std::vector<pid_t>> numbers;
+  if (folder->second.valid()) numbers = list_folder(folder->second);
+  if (numbers && registry.files <= kFilesMax) return numbers;
+  kept->second.files.erase(folder);
+  --registry.files;
+  return std::nullopt;
+}
 
 std::optional<Result<std::string>> read_kept(const std::string& path) {
   if (registry.processes.empty()) return std::nullopt;

@@ -11,18 +11,21 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
 namespace perdure::kernel::proc {
 
-// From now on read_text() in this thread keeps the files of this process open. Nothing happens if
+// From now on read_text() and list_numbers() in this thread keep what they read of this process
+// open. Nothing happens if
 // there is no such process.
 void keep_files(pid_t pid);
 // Closes them; the next readings open anew, and keep nothing.
 void forget_files(pid_t pid);
 
+// For list_numbers(): a kept folder ("task", "fd"), likewise.
+std::optional<std::vector<pid_t>> list_kept(const std::string& path);
 // For read_text(): the content by way of a kept file, or nothing if the path is none of a kept
 // process.
 std::optional<Result<std::string>> read_kept(const std::string& path);

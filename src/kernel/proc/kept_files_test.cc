@@ -65,6 +65,23 @@ TEST(KeptFiles, AFileLongerThanOneReadIsWhole) {
   EXPECT_EQ(read_kept(path).value().value().size(), first.size());
 }
 
+TEST(KeptFiles, FoldersAreListedAnewEachTime) {
+  Child child;
+  EXPECT_EQ(list_kept(path_of(child.pid(), "task")), std::vector<pid_t>{child.pid()});
+  const std::string descriptors = path_of(::getpid(), "fd");
+  keep_files(::getpid());
+  const auto before = list_kept(descriptors).value();
+  const int more = ::dup(0);
+  const auto after = list_kept(descriptors).value();
+  EXPECT_EQ(after.size(), before.size() + 1);
+  ::close(more);
+  EXPECT_EQ(list_kept(descriptors).value(), before);
+  forget_files(::getpid());
+  child.end();
+  EXPECT_FALSE(list_kept(path_of(child.pid(), "task")).has_value());
+  EXPECT_EQ(threads_of(child.pid()).error().code(), Code::kGone);
+}
+
 TEST(KeptFiles, AProcessThatEndedIsGone) {
   Child child;
   ASSERT_TRUE(read_text(path_of(child.pid(), "stat")).ok());

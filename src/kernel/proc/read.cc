@@ -97,6 +97,7 @@ Result<std::string> read_link(const std::string& path) {
 }
 
 Result<std::vector<pid_t>> list_numbers(const std::string& path) {
+  if (std::optional<std::vector<pid_t>> kept = list_kept(path)) return std::move(*kept);
   std::unique_ptr<DIR, CloseFolder> folder(::opendir(path.c_str()));
   if (!folder) return failure(errno, "open", path);
   std::vector<pid_t> numbers;
