@@ -12,6 +12,7 @@
 #include <cerrno>
 
 #include "base/assert.h"
+#include "kernel/retrying.h"
 
 namespace perdure::kernel {
 namespace {
@@ -26,15 +27,6 @@ struct KcmpEpollSlot {
   uint32_t place;
 };
 static_assert(sizeof(KcmpEpollSlot) == 12);
-
-template <typename Call>
-auto retrying(Call call) {
-  decltype(call()) result;
-  do {
-    result = call();
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
 
 std::string numbered(int fd) { return "descriptor " + std::to_string(fd); }
 

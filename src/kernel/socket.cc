@@ -17,21 +17,13 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "kernel/retrying.h"
 
 namespace perdure::kernel {
 namespace {
 
 // SCM_MAX_FD of the kernel: descriptors in one message.
 constexpr size_t kFilesPerMessageMax = 253;
-
-template <typename Call>
-auto retrying(Call call) {
-  decltype(call()) result;
-  do {
-    result = call();
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
 
 std::string numbered(int fd) { return "socket " + std::to_string(fd); }
 
