@@ -1,11 +1,9 @@
 #include "cli/epoch_diff.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include "base/limits.h"
-#include "kernel/folder.h"
-#include "object/kind.h"
+#include "cli/test_store.h"
 #include "object/process.pb.h"
 
 namespace perdure::cli {
@@ -13,32 +11,8 @@ namespace {
 
 constexpr ObjectId kProcess{20}, kOther{21}, kSpace{22};
 
-// A real store in a folder of its own.
-class EpochDiffTest : public testing::Test {
+class EpochDiffTest : public StoreTest {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/perdure-diff-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    base_ = name;
-    store::Options options;
-    options.directory = base_ + "/g";
-    options.access = store::Access::kWrite;
-    options.create = store::Create::kIfMissing;
-    auto opened = store::Store::open(options);
-    ASSERT_TRUE(opened.ok()) << opened.error().to_string();
-    store_ = std::move(*opened);
-  }
-  void TearDown() override {
-    store_.reset();
-    EXPECT_TRUE(kernel::remove_tree(base_).ok());
-  }
-
-  void put(store::EpochWriter& writer, ObjectId id, object::Kind kind,
-           const google::protobuf::Message& message) {
-    std::string bytes = message.SerializeAsString();
-    Bytes record(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-    ASSERT_TRUE(writer.put_record(id, static_cast<uint32_t>(kind), record).ok());
-  }
   void put_page(store::EpochWriter& writer, uint64_t page, uint8_t fill) {
     std::vector<uint8_t> bytes(kPageSize, fill);
     ASSERT_TRUE(writer.put_pages(kSpace, page, bytes).ok());
@@ -58,9 +32,6 @@ class EpochDiffTest : public testing::Test {
     EXPECT_TRUE(found.ok());
     return std::move(*found);
   }
-
-  std::string base_;
-  std::unique_ptr<store::Store> store_;
 };
 
 TEST_F(EpochDiffTest, NamesFieldsRecordsAndPages) {

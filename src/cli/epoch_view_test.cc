@@ -1,11 +1,9 @@
 #include "cli/epoch_view.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include "kernel/folder.h"
+#include "cli/test_store.h"
 #include "object/file.pb.h"
-#include "object/kind.h"
 #include "object/process.pb.h"
 
 namespace perdure::cli {
@@ -13,49 +11,33 @@ namespace {
 
 constexpr ObjectId kProcess{20}, kThread{21}, kSpace{22}, kFile{23}, kMemory{24}, kDamaged{25};
 
-class EpochViewTest : public testing::Test {
+class EpochViewTest : public StoreTest {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/perdure-view-XXXXXX";
-    ASSERT_NE(::mkdtemp(name), nullptr);
-    base_ = name;
-    store::Options options;
-    options.directory = base_ + "/g";
-    options.access = store::Access::kWrite;
-    options.create = store::Create::kIfMissing;
-    auto store = store::Store::open(options).value();
-    auto writer = store->begin_epoch().value();
+    StoreTest::SetUp();
+    auto writer = store_->begin_epoch().value();
     fill(*writer);
     ASSERT_TRUE(writer->commit({}).ok());
-    view_.emplace(EpochView::load(*store, Epoch(1)).value());
-  }
-  void TearDown() override {
-    view_.reset();
-    EXPECT_TRUE(kernel::remove_tree(base_).ok());
+    view_.emplace(EpochView::load(*store_, Epoch(1)).value());
   }
 
-  static void put(store::EpochWriter& writer, ObjectId id, object::Kind kind,
-                  const std::string& bytes) {
-    Bytes record(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-    ASSERT_TRUE(writer.put_record(id, static_cast<uint32_t>(kind), record).ok());
-  }
   static void fill(store::EpochWriter& writer) {
     object::Process process;
     process.set_pid(17);
     process.set_comm("redis");
     process.set_address_space(kSpace.value);
-    put(writer, kProcess, object::Kind::kProcess, process.SerializeAsString());
+    put(writer, kProcess, object::Kind::kProcess, process);
     object::Thread thread;
     thread.set_tid(18);
     thread.set_comm("bio");
-    put(writer, kThread, object::Kind::kThread, thread.SerializeAsString());
+    put(writer, kThread, object::Kind::kThread, thread);
     object::OpenFile file;
     file.mutable_regular()->mutable_identity()->set_path("/usr/lib/libx.so");
-    put(writer, kFile, object::Kind::kOpenFile, file.SerializeAsString());
+    put(writer, kFile, object::Kind::kOpenFile, file);
     object::MemoryObject memory;
     memory.set_name("/dev/shm/ring");
     memory.set_kind(object::MemoryObject::POSIX_SHM);
-    put(writer, kMemory, object::Kind::kMemoryObject, memory.SerializeAsString());
+    put(writer, kMemory, object::Kind::kMemoryObject, memory);
     object::AddressSpace space;
     auto add = [&space](uint64_t start, auto set) {
       object::Vma* vma = space.add_vmas();
@@ -74,11 +56,10 @@ class EpochViewTest : public testing::Test {
       vma.set_file(kMemory.value);
     });
     add(0x5000, [](object::Vma&) {});
-    put(writer, kSpace, object::Kind::kAddressSpace, space.SerializeAsString());
+    put(writer, kSpace, object::Kind::kAddressSpace, space);
     put(writer, kDamaged, object::Kind::kProcess, "\xff\xff\xff");
   }
 
-  std::string base_;
   std::optional<EpochView> view_;
 };
 

@@ -64,6 +64,14 @@ class EveryTracker : public testing::TestWithParam<Choice> {
     mirror.apply(target.pid(), *scan);
     return std::move(*scan);
   }
+  // After every step of the target, what was copied so far is what it has.
+  void cut_after_steps(int steps, Tracker& tracker, Target& target, Mirror& mirror) {
+    for (int step = 0; step < steps; ++step) {
+      target.step();
+      cut(tracker, target, mirror);
+      expect_equal(mirror, target);
+    }
+  }
   void precopy(Tracker& tracker, Target& target, Mirror& mirror) {
     auto scan = tracker.scan(target.areas(start_, end_), Mode::kPrecopy);
     ASSERT_TRUE(scan.ok()) << scan.error().to_string();
@@ -191,11 +199,7 @@ TEST_P(EveryTracker, MovedPagesAreFoundAtTheirNewPlaceAndBack) {
   watch(target, 96);
   Mirror mirror;
   cut(*tracker, target, mirror);
-  for (int round = 0; round < 2; ++round) {
-    target.step();
-    cut(*tracker, target, mirror);
-    expect_equal(mirror, target);
-  }
+  cut_after_steps(2, *tracker, target, mirror);
 }
 
 TEST_P(EveryTracker, PagesThatForbidReadingAreCopied) {
@@ -344,11 +348,7 @@ TEST_P(EveryTracker, GrowingStacksAndHeapsAreFollowed) {
   target.receive();
   Mirror mirror;
   cut(*tracker, target, mirror);
-  for (int round = 0; round < 2; ++round) {
-    target.step();
-    cut(*tracker, target, mirror);
-    expect_equal(mirror, target);
-  }
+  cut_after_steps(2, *tracker, target, mirror);
 }
 
 TEST_P(EveryTracker, PagesGivenBackComeAgain) {

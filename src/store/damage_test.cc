@@ -71,6 +71,17 @@ TEST(Damage, ADamagedPageIsNamedAndOtherEpochsAreNot) {
   }
 }
 
+// Every epoch either reads as it was or is refused.
+void expect_no_invented_data(Store& store, const Sample& original, const std::string& damage) {
+  for (const EpochInfo& info : store.epochs()) {
+    const auto reader = store.read_epoch(info.epoch);
+    if (!reader.ok()) continue;
+    const auto model = read_model(**reader);
+    if (!model.ok()) continue;
+    EXPECT_EQ(*model, original.models[info.epoch.value]) << damage;
+  }
+}
+
 // Whatever single block is spoilt: no crash, no invented data, and every epoch either reads as it
 // was or is refused.
 TEST(Damage, EverySpoiltBlockIsNoticedOrHarmless) {
@@ -86,13 +97,7 @@ TEST(Damage, EverySpoiltBlockIsNoticedOrHarmless) {
         EXPECT_EQ(store.error().code(), Code::kCorrupt);
         continue;
       }
-      for (const EpochInfo& info : (*store)->epochs()) {
-        const auto reader = (*store)->read_epoch(info.epoch);
-        if (!reader.ok()) continue;
-        const auto model = read_model(**reader);
-        if (!model.ok()) continue;
-        ASSERT_EQ(*model, original.models[info.epoch.value]) << "block " << block;
-      }
+      expect_no_invented_data(**store, original, "block " + std::to_string(block));
     }
   }
 }
@@ -153,13 +158,7 @@ TEST(Damage, TruncationCostsOnlyWhatWasCutOff) {
                   store.error().code() == Code::kNotFound);
       continue;
     }
-    for (const EpochInfo& info : (*store)->epochs()) {
-      const auto reader = (*store)->read_epoch(info.epoch);
-      if (!reader.ok()) continue;
-      const auto model = read_model(**reader);
-      if (!model.ok()) continue;
-      EXPECT_EQ(*model, original.models[info.epoch.value]);
-    }
+    expect_no_invented_data(**store, original, "cut at byte " + std::to_string(keep));
   }
 }
 

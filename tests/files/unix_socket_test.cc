@@ -76,6 +76,12 @@ std::string receive(int fd, size_t size, int first, size_t* count) {
   return data;
 }
 
+void listen_at(int fd, const std::string& name, int backlog = 5) {
+  ::unlink(name.c_str());  // does nothing to a name that is no path
+  place(bound_socket(SOCK_STREAM, name), fd);
+  REQUIRE(::listen(fd, backlog) == 0);
+}
+
 TEST(UnixStream, QueuesInBothDirectionsComeBack) {
   Plan plan;
   plan.processes = 2;
@@ -260,10 +266,8 @@ TEST(UnixListener, NameModeBacklogAndConnectionsComeBack) {
   Plan plan;
   plan.processes = 2;
   plan.set_up = [&] {
-    ::unlink(path.c_str());
-    place(bound_socket(SOCK_STREAM, path), 20);
+    listen_at(20, path, 3);
     REQUIRE(::chmod(path.c_str(), 0620) == 0);
-    REQUIRE(::listen(20, 3) == 0);
     make_nonblocking(20);
     place(connected_socket(SOCK_STREAM, path), 21);
     place(::accept(20, nullptr, nullptr), 22);
@@ -298,8 +302,7 @@ TEST(UnixListener, ClientsOfTheGroupThatWaitComeBackInOrder) {
   const std::string name("\0perdure-trip-listener", 22);
   Plan plan;
   plan.set_up = [&] {
-    place(bound_socket(SOCK_STREAM, name), 20);
-    REQUIRE(::listen(20, 5) == 0);
+    listen_at(20, name);
     place(connected_socket(SOCK_STREAM, name), 21);
     place(connected_socket(SOCK_STREAM, name), 22);
   };
@@ -319,9 +322,7 @@ TEST(UnixListener, ClientsOutsideEndAsIfTheyHadClosed) {
   const std::string path = folder / "server";
   Plan plan;
   plan.set_up = [&] {
-    ::unlink(path.c_str());
-    place(bound_socket(SOCK_STREAM, path), 20);
-    REQUIRE(::listen(20, 5) == 0);
+    listen_at(20, path);
     if (::fork() == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       ::close(999);  // the report, which lasts until everyone has closed it
@@ -352,10 +353,7 @@ TEST(UnixListener, ANameInUseIsRefusedAndAStaleFileReplaced) {
   const Folder folder;
   const std::string path = folder / "server";
   Plan plan;
-  plan.set_up = [&] {
-    place(bound_socket(SOCK_STREAM, path), 20);
-    REQUIRE(::listen(20, 5) == 0);
-  };
+  plan.set_up = [&] { listen_at(20, path); };
   plan.check = [&](int) { ::close(connected_socket(SOCK_STREAM, path)); };
   Group group(plan);
   ASSERT_TRUE(group.capture().ok());
@@ -373,9 +371,7 @@ TEST(UnixListener, RelativeNamesAreBoundInTheirFolder) {
   Plan plan;
   plan.set_up = [&] {
     REQUIRE(::chdir(folder.path().c_str()) == 0);
-    ::unlink("relative");
-    place(bound_socket(SOCK_STREAM, "relative"), 20);
-    REQUIRE(::listen(20, 5) == 0);
+    listen_at(20, "relative");
   };
   plan.check = [&](int) {
     REQUIRE(own_name(20) == "relative");
