@@ -173,7 +173,7 @@ TEST(ProcessRecord, AZombieKeepsIdsAndItsWaitStatus) {
 // The program is pid 1 of a namespace of its own: the record has its numbers, not ours.
 TEST(ProcessRecord, NumbersAreThoseOfTheProgramsNamespace) {
   if (!kernel::Features::create("").value().has(kernel::Feature::kNamespaces)) {
-    GTEST_SKIP() << "namespaces";
+    GTEST_SKIP() << "namespaces is missing, see `perdure check`";
   }
   int ready[2];
   ASSERT_EQ(::pipe(ready), 0);

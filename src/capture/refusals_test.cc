@@ -163,7 +163,7 @@ TEST(Refusals, AThreadWithItsOwnDescriptorsIsRefused) {
 
 TEST(Refusals, AnotherNamespaceIsNamed) {
   if (!kernel::Features::create("").value().has(kernel::Feature::kNamespaces))
-    GTEST_SKIP() << "namespaces";
+    GTEST_SKIP() << "namespaces is missing, see `perdure check`";
   const auto root = kernel::proc::read_namespaces(::getpid()).value();
   TestChild child([] { PD_ASSERT(::unshare(CLONE_NEWUTS) == 0); });
   const auto own = kernel::proc::read_namespaces(child.pid()).value();
@@ -190,7 +190,7 @@ TEST(Refusals, SettingsThatAreNotKeptAreRefused) {
 
 TEST(Refusals, SysvSemaphoresOfTheGroupsOwnNamespaceAreRefused) {
   if (!kernel::Features::create("").value().has(kernel::Feature::kNamespaces))
-    GTEST_SKIP() << "namespaces";
+    GTEST_SKIP() << "namespaces is missing, see `perdure check`";
   for (bool with : {false, true}) {
     TestChild child([&] {
       PD_ASSERT(::unshare(CLONE_NEWIPC) == 0);

@@ -70,7 +70,7 @@ TEST(ThreadRecord, WhatTheThreadSetIsRead) {
 
 TEST(ThreadRecord, CredentialsOfAUserWithOneCapabilityAreRead) {
   if (!kernel::Features::create("").value().has(kernel::Feature::kChangeIds)) {
-    GTEST_SKIP() << "change_ids";
+    GTEST_SKIP() << "change_ids is missing, see `perdure check`";
   }
   TestChild child([] {
     const gid_t groups[] = {7, 8};

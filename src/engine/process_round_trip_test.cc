@@ -172,7 +172,8 @@ Features all_features() { return Features::create("").value(); }
 class RoundTrip : public testing::Test {
  protected:
   void SetUp() override {
-    if (!all_features().has(Feature::kChangeIds)) GTEST_SKIP() << "change_ids";
+    if (!all_features().has(Feature::kChangeIds))
+      GTEST_SKIP() << "change_ids is missing, see `perdure check`";
   }
 };
 
@@ -250,7 +251,8 @@ void set_up_timers() {
 }
 
 TEST_F(RoundTrip, TimersComeBackWithTheirIds) {
-  if (!all_features().has(Feature::kTimerIds)) GTEST_SKIP() << "timer_ids";
+  if (!all_features().has(Feature::kTimerIds))
+    GTEST_SKIP() << "timer_ids is missing, see `perdure check`";
   expect_round_trip(set_up_timers, all_features());
 }
 
@@ -283,7 +285,8 @@ TEST_F(RoundTrip, SettingsComeBack) {
 }
 
 TEST_F(RoundTrip, SchedulingPoliciesComeBack) {
-  if (!all_features().has(Feature::kRaisePriority)) GTEST_SKIP() << "raise_priority";
+  if (!all_features().has(Feature::kRaisePriority))
+    GTEST_SKIP() << "raise_priority is missing, see `perdure check`";
   for (int policy : {SCHED_FIFO, SCHED_RR, SCHED_IDLE, SCHED_BATCH}) {
     expect_round_trip(
         [&] {
@@ -362,7 +365,8 @@ TEST_F(RoundTrip, ABoundedAndLockedDownRootComesBack) {
 }
 
 TEST_F(RoundTrip, ALimitAboveTheEnginesIsAnErrorThatNamesIt) {
-  if (all_features().has(Feature::kRaiseLimits)) GTEST_SKIP() << "raise_limits is there";
+  if (all_features().has(Feature::kRaiseLimits))
+    GTEST_SKIP() << "a limit can be raised here: raise_limits is there";
   TestChild child([] {});
   StoppedThread stopped(child.pid());
   rlimit64 own;

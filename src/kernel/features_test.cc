@@ -57,7 +57,7 @@ TEST(Features, CapabilitiesDecideThePrivilegeFeatures) {
 
 // Where one is missing all other tests fail too, less clearly.
 TEST(Features, NoRequiredFeatureIsMissingHere) {
-  if (read_privileges().value().effective_uid != 0) GTEST_SKIP() << "root";
+  if (read_privileges().value().effective_uid != 0) GTEST_SKIP() << "needs root";
   const Features features = Features::create("").value();
   for (const FeatureInfo& info : feature_table()) {
     EXPECT_TRUE(info.need == Need::kOptional || features.has(info.feature)) << info.name;

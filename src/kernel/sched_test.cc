@@ -22,7 +22,8 @@ TEST(Sched, WhatIsSetFromOutsideIsRead) {
 }
 
 TEST(Sched, ARealTimePolicyIsSet) {
-  if (!Features::create("").value().has(Feature::kRaisePriority)) GTEST_SKIP() << "raise_priority";
+  if (!Features::create("").value().has(Feature::kRaisePriority))
+    GTEST_SKIP() << "raise_priority is missing, see `perdure check`";
   TestChild child([] {});
   SchedulerAttributes attributes;
   attributes.policy = SCHED_FIFO;

@@ -19,7 +19,8 @@ TEST(Namespaces, AChildSharesAllOfThem) {
 }
 
 TEST(Namespaces, TheOneThatDiffersIsNamed) {
-  if (!Features::create("").value().has(Feature::kNamespaces)) GTEST_SKIP() << "namespaces";
+  if (!Features::create("").value().has(Feature::kNamespaces))
+    GTEST_SKIP() << "namespaces is missing, see `perdure check`";
   TestChild child([] { ASSERT_EQ(::unshare(CLONE_NEWUTS), 0); });
   const auto its = read_namespaces(child.pid()).value();
   EXPECT_EQ(read_namespaces(::getpid()).value().first_difference(its), Namespace::kUts);
