@@ -76,7 +76,7 @@ constexpr FeatureInfo kTable[] = {
     {Feature::kUserNamespace, "user_namespace", "user namespaces: CONFIG_USER_NS", Need::kOptional,
      "nothing today; running without root will need them", "set user.max_user_namespaces above 0"},
     {Feature::kIoUring, "io_uring", "io_uring(7), Linux 5.1", Need::kOptional,
-     "the store writes by plain system calls, slower",
+     "nothing today: the store writes by plain system calls",
      "set kernel.io_uring_disabled to 0, or allow it in the container's seccomp profile"},
 };
 static_assert(std::size(kTable) == kFeatureCount);
