@@ -19,7 +19,7 @@ TEST(Fd, MovedFromOwnsNothing) {
   Fd first = Fd::adopt(dup(0));
   int number = first.get();
   Fd second = std::move(first);
-  EXPECT_FALSE(first.valid());  // NOLINT(bugprone-use-after-move)
+  EXPECT_FALSE(first.valid());  // NOLINT: what is moved from stays valid
   EXPECT_EQ(second.get(), number);
   EXPECT_TRUE(is_open(number));
 }
