@@ -35,8 +35,8 @@ std::string report_json(const std::string& name, const store::ScrubReport& repor
 
 std::string report_text(const std::string& name, const store::ScrubReport& report) {
   std::string text = kernel::is_terminal(STDOUT_FILENO) ? "\r\x1b[K" : "";
-  text += fmt::format("{}: {} epochs, {} checked, {}\n", name, report.epochs,
-                      bytes_text(report.bytes_checked),
+  text += fmt::format("{}: {} {}, {} checked, {}\n", name, report.epochs,
+                      report.epochs == 1 ? "epoch" : "epochs", bytes_text(report.bytes_checked),
                       report.damage.empty() ? "all is well" : "damage found");
   for (const auto& damage : report.damage)
     text += fmt::format("  epoch {}: {}\n", damage.epoch.value, damage.what);
