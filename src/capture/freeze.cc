@@ -121,6 +121,9 @@ class Freezer {
       if (!tids.ok()) continue;
       for (pid_t tid : *tids) {
         if (!threads_.contains(tid)) PD_TRY(seize_one(pid, tid));
+        // One that was alone may have made others since.
+        if (tid == pid && tids->size() > 1 && threads_.contains(tid))
+          threads_.at(tid).tracee.set_leader_of_others();
       }
     }
     return {};

@@ -20,6 +20,8 @@ constexpr int kKillRoundsMax = 1000;
 // Milliseconds for the group to come to rest before it is killed; one that does not is killed all
 // the same.
 constexpr int kStopRoundsMax = 100;
+// How often main threads that ended while they were stopped are looked at.
+constexpr int kLeftoversMs = 100;
 // On their way to the disk: what a program could lose if the power failed.
 constexpr uint64_t kInFlightEpochsMax = 64;
 constexpr uint64_t kInFlightBytesMax = 8u << 20;
@@ -105,14 +107,17 @@ bool Group::disk_is_behind() const {
 
 int Group::next_service_ms() const {
   const std::optional<uint64_t> deadline = next_deadline_ns(*state_);
-  if (!deadline) return -1;
+  if (!deadline) return kernel::Tracee::wait_for_leftovers() ? kLeftoversMs : -1;
   const uint64_t now = state_->clock.monotonic_ns();
   return *deadline <= now
              ? 0
              : static_cast<int>(std::min<uint64_t>((*deadline - now) / 1'000'000 + 1, 3'600'000));
 }
 
-void Group::serve() { serve_deadlines(state_.get()); }
+void Group::serve() {
+  (void)kernel::Tracee::wait_for_leftovers();
+  serve_deadlines(state_.get());
+}
 
 Status Group::kill() { return kill_group(state_.get()); }
 

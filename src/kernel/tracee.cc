@@ -6,6 +6,7 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -17,9 +18,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/limits.h"
+#include "kernel/proc/stat.h"
 #include "kernel/task_info.h"
 
 namespace perdure::kernel {
@@ -53,6 +56,9 @@ Error seize_error(pid_t tid, int error_number) {
   return error;
 }
 
+// Engines trace from one thread.
+thread_local std::vector<pid_t> leftovers;
+
 }  // namespace
 
 Result<Tracee> Tracee::seize(pid_t tid, TracerDeath death) {
@@ -66,6 +72,7 @@ Tracee::Tracee(Tracee&& other) noexcept
       stopped_(other.stopped_),
       stop_kind_(other.stop_kind_),
       stop_signal_(other.stop_signal_),
+      leader_of_others_(other.leader_of_others_),
       stop_requested_(other.stop_requested_),
       caught_signals_(other.caught_signals_),
       rescue_(other.rescue_) {}
@@ -77,6 +84,7 @@ Tracee& Tracee::operator=(Tracee&& other) noexcept {
     stopped_ = other.stopped_;
     stop_kind_ = other.stop_kind_;
     stop_signal_ = other.stop_signal_;
+    leader_of_others_ = other.leader_of_others_;
     stop_requested_ = other.stop_requested_;
     caught_signals_ = other.caught_signals_;
     rescue_ = other.rescue_;
@@ -93,11 +101,38 @@ Status Tracee::interrupt() {
   return {};
 }
 
+// As waitpid(2), but an end that it would never tell is ECHILD.
+pid_t Tracee::wait_for_leader(int* status) {
+  constexpr int kYields = 200;
+  constexpr long kPauseNs = 50'000;
+  for (int tries = 0;; ++tries) {
+    const pid_t waited = waitpid(tid_, status, __WALL | WNOHANG);
+    if (waited != 0) return waited;
+    if (tries < kYields) {
+      sched_yield();
+      continue;
+    }
+    const Result<proc::Stat> stat = proc::read_stat(tid_, tid_);
+    if (stat.ok() && stat->is_zombie() && waitpid(tid_, status, __WALL | WNOHANG) == 0) {
+      leftovers.push_back(tid_);
+      errno = ECHILD;
+      return -1;
+    }
+    const timespec pause{0, kPauseNs};
+    nanosleep(&pause, nullptr);
+  }
+}
+
+bool Tracee::wait_for_leftovers() {
+  std::erase_if(leftovers, [](pid_t tid) { return waitpid(tid, nullptr, __WALL | WNOHANG) != 0; });
+  return !leftovers.empty();
+}
+
 Result<int> Tracee::wait_status(std::string_view what) {
   int status = 0;
   pid_t waited;
   do {
-    waited = waitpid(tid_, &status, __WALL);
+    waited = leader_of_others_ ? wait_for_leader(&status) : waitpid(tid_, &status, __WALL);
   } while (waited < 0 && errno == EINTR);
   if (waited < 0) {
     int error_number = errno;
@@ -307,6 +342,7 @@ void Tracee::bury(pid_t tid) {
     timespec pause{0, 100'000};
     nanosleep(&pause, nullptr);
   }
+  leftovers.push_back(tid);
 }
 
 Status Tracee::detach() {
@@ -315,6 +351,7 @@ Status Tracee::detach() {
   if (!stopped_) {
     // Only a stopped thread can be detached.
     Tracee running(tid);
+    running.leader_of_others_ = leader_of_others_;
     Status rested = running.interrupt();
     if (rested.ok()) rested = running.wait_rest(nullptr);
     const bool waited_for = running.tid_ == 0;

@@ -120,6 +120,15 @@ class Tracee {
   Tracee& operator=(const Tracee&) = delete;
   ~Tracee();
 
+  // The first thread of a process that has others. If it ends before they do, or before those of
+  // them that ended have been waited for, waitpid(2) does not tell (delay_group_leader in
+  // kernel/exit.c); so it is looked for, and what is left of it is waited for by
+  // wait_for_leftovers().
+  void set_leader_of_others() { leader_of_others_ = true; }
+  // Main threads that ended while they were ours: their processes' parents hear of the end only
+  // when we have waited. True if some are left.
+  static bool wait_for_leftovers();
+
   pid_t tid() const { return tid_; }
   bool stopped() const { return stopped_; }
   StopKind stop_kind() const { return stop_kind_; }
@@ -175,12 +184,14 @@ class Tracee {
 
  private:
   explicit Tracee(pid_t tid) : tid_(tid) {}
+  pid_t wait_for_leader(int* status);
   Result<int> wait_status(std::string_view what);
   static void bury(pid_t tid);
   pid_t tid_ = 0;
   bool stopped_ = false;
   StopKind stop_kind_ = StopKind::kTrap;
   int stop_signal_ = 0;
+  bool leader_of_others_ = false;
   bool stop_requested_ = false;  // a SIGSTOP came while a batch ran
   uint64_t caught_signals_ = 0;
   Rescue rescue_ = {};

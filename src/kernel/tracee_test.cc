@@ -14,6 +14,9 @@
 #include <atomic>
 #include <fstream>
 #include <functional>
+#include <thread>
+
+#include "kernel/proc/read.h"
 
 namespace perdure::kernel {
 namespace {
@@ -162,6 +165,39 @@ TEST(Tracee, DeadTargetIsAValue) {
   Result<Tracee> tracee = Tracee::seize(pid);
   ASSERT_FALSE(tracee.ok());
   EXPECT_EQ(tracee.error().code(), Code::kGone);
+}
+
+// The main thread ends, the other one goes on until the process is killed.
+void end_main_thread_when_told() {
+  static std::atomic<bool> told{false};
+  signal(SIGUSR1, [](int) { told = true; });
+  std::thread([] { sleep_forever(); }).detach();
+  while (!told) usleep(1000);
+  syscall(SYS_exit, 0);
+}
+
+TEST(Tracee, AMainThreadThatEndsBeforeItsStopIsNotWaitedForWithoutEnd) {
+  Child child(end_main_thread_when_told);
+  const std::string tasks = "/proc/" + std::to_string(child.pid()) + "/task";
+  ASSERT_TRUE(holds_soon([&] { return proc::list_numbers(tasks)->size() == 2; }));
+  {
+    Tracee tracee = Tracee::seize(child.pid()).value();
+    tracee.set_leader_of_others();
+    kill(child.pid(), SIGUSR1);
+    // Its signal stop comes first; then it ends.
+    ASSERT_TRUE(tracee.interrupt().ok());
+    Status rested = tracee.wait_rest(nullptr);
+    while (rested.ok()) {
+      ASSERT_TRUE(tracee.resume().ok());
+      usleep(2000);
+      rested = tracee.interrupt();
+      if (rested.ok()) rested = tracee.wait_rest(nullptr);
+    }
+    EXPECT_EQ(rested.error().code(), Code::kGone);
+  }
+  EXPECT_TRUE(Tracee::wait_for_leftovers());
+  kill(child.pid(), SIGKILL);
+  EXPECT_TRUE(holds_soon([] { return !Tracee::wait_for_leftovers(); }));
 }
 
 TEST(Batch, ForkInABatchYieldsTheChildStoppedBeforeItRuns) {
