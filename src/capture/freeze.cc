@@ -205,8 +205,11 @@ class Freezer {
       if (process.zombie || !process.threads.empty())
         frozen->processes_.push_back(std::move(process));
     }
-    if (frozen->processes_.empty())
+    // Dead processes alone, which somebody has not waited for yet, are no group.
+    if (std::all_of(frozen->processes_.begin(), frozen->processes_.end(),
+                    [](const StoppedProcess& process) { return process.zombie; })) {
       return Error(Code::kGone, "the group has ended: it has no process left");
+    }
     return {};
   }
 

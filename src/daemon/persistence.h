@@ -24,6 +24,8 @@ class Persistence {
   void set_period(uint64_t period_ns);
   void pause();
   void resume();
+  // The group is about to end: what is left of it is worth no epoch.
+  void stop() { set_period(0); }
 
   // When serve() has something to do, CLOCK_MONOTONIC.
   std::optional<uint64_t> due_ns() const { return pacer_.due_ns(); }

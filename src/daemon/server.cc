@@ -181,6 +181,7 @@ void Server::answer(Connection& connection, const control::Request& request) {
       Status killed = group_.kill();
       if (!killed.ok()) return connection.send(failure_of(killed.error()));
       log_.info("the group is killed on request");
+      persistence_.stop();
       connection.waits = true;
       return;
     }

@@ -185,9 +185,9 @@ class Checkpoint {
       report_.pages += bytes.size() >> kPageShift;
       return writer_->put_pages(member.space, first_page, bytes);
     };
-    // Relatives may share pages.
-    const memory::Access access =
-        state_.members.size() > 1 ? memory::Access::kGentle : memory::Access::kFast;
+    // Relatives may share pages, and while a process runs it may get a child at any time.
+    const bool alone = collected_.size() == 1;
+    const memory::Access access = alone ? memory::Access::kFast : memory::Access::kGentle;
     return state_.copier.copy(member.memo.pid, scan.data, sink, access);
   }
 

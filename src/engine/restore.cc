@@ -56,6 +56,7 @@ class Restorer {
     PD_TRY(restore::FileBuilder::check(graph_, file_options(-1)));
     timing_.mark("check");
     if (!own_namespaces_) PD_TRY(wait_for_pids());
+    PD_TRY(check_living());
     plan_ = PD_TRY(restore::make_plan(graph_, sharing_spaces()));
     PD_TRY(continue_clocks());
     PD_TRY(open_terminal());
@@ -288,6 +289,18 @@ class Restorer {
     report_.timing_json = timing_.json();
     state_.restored = report_;
     return {};
+  }
+
+  Status check_living() const {
+    const bool lives =
+        std::any_of(graph_.processes.begin(), graph_.processes.end(), [](const auto& item) {
+          return item.second.state() != object::Process::ZOMBIE;
+        });
+    if (lives) return {};
+    return Error(Code::kInvalid,
+                 "epoch " + std::to_string(reader_->info().epoch.value) +
+                     " was made while the group ended: it holds no living process")
+        .with_remedy("restore an older one: `perdure log` lists them");
   }
 
   Status give_state(restore::Site* site) {
