@@ -20,22 +20,24 @@ _perdure_pids() {
 
 _perdure_options() {
   case $1 in
-    run) echo "--name --store --detach --keep --compress --no-compress --help" ;;
-    attach) echo "--name --store --detach --keep --compress --no-compress --help" ;;
+    run) echo "--name --store --detach --every --keep --compress --no-compress --help" ;;
+    attach) echo "--name --store --detach --every --keep --compress --no-compress --help" ;;
     checkpoint) echo "--wait --keep --files --json --store --help" ;;
-    restore) echo "--epoch --at --back --name --files --isolate --detach --keep --compress --no-compress --json --store --help" ;;
+    restore) echo "--epoch --at --back --name --files --isolate --detach --every --keep --compress --no-compress --json --store --help" ;;
     ps) echo "--json --names --store --help" ;;
     rm) echo "--force --store --help" ;;
     log) echo "-n --graph --timing --since --thin --all --json --store --help" ;;
+    dump) echo "--output --pid --at --back --json --store --help" ;;
     show | scrub) echo "--json --store --help" ;;
     diff) echo "--all --json --store --help" ;;
     check) echo "--json --help" ;;
-    detach | kill) echo "--store --help" ;;
+    resume) echo "--every --store --help" ;;
+    detach | pause | kill) echo "--store --help" ;;
   esac
 }
 
 _perdure() {
-  local verbs="run attach detach checkpoint restore ps log kill rm show diff scrub check"
+  local verbs="run attach detach checkpoint restore pause resume ps log kill rm show dump diff scrub check"
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
@@ -56,10 +58,12 @@ _perdure() {
   done
   case $before in
     --store) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
+    --every) mapfile -t COMPREPLY < <(compgen -W "10ms 100ms 1s 1m" -- "$word"); return ;;
     --thin) mapfile -t COMPREPLY < <(compgen -W "100ms 1s 10s 1m 10m 1h" -- "$word"); return ;;
+    -o | --output) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     --files) mapfile -t COMPREPLY < <(compgen -W "unchanged volatile" -- "$word"); return ;;
     --epoch) mapfile -t COMPREPLY < <(compgen -W "newest" -- "$word"); return ;;
-    --name | --keep | --at | --back | --since | -n) return ;;
+    --name | --keep | --at | --back | --since | --pid | -n) return ;;
   esac
   if [[ $word == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$(_perdure_options "$verb")" -- "$word")

@@ -21,6 +21,7 @@ struct Words {
   std::string back;
   std::string every;
   std::string since;
+  std::string pid;
   std::string thin;
   std::string files = "unchanged";
 };
@@ -95,6 +96,12 @@ std::string check_thin(const std::string& text) {
   return span && *span > 0 ? "" : "'" + text + "' is no span of time: give 100ms, 1s or 1m";
 }
 
+std::string check_pid(const std::string& text) {
+  bool good = !text.empty() && text.size() <= 7 &&
+              text.find_first_not_of("0123456789") == std::string::npos && text.front() != '0';
+  return good ? "" : "'" + text + "' is no process number";
+}
+
 void add_json(CLI::App* sub, Line& line) {
   sub->add_flag("--json", line.arguments.json, "Print JSON for programs");
 }
@@ -164,11 +171,7 @@ void add_checkpoint(CLI::App* checkpoint, Line& line) {
   add_json(checkpoint, line);
 }
 
-// By number or by time.
-void add_choice(CLI::App* sub, Line& line) {
-  auto* number = sub->add_option("--epoch", line.words.epoch, "Which epoch [newest]")
-                     ->type_name("EPOCH")
-                     ->check(check_epoch);
+void add_times(CLI::App* sub, Line& line) {
   auto* at = sub->add_option("--at", line.words.at,
                              "The newest epoch captured at or before it; a time of day is today's")
                  ->type_name("TIME")
@@ -178,8 +181,16 @@ void add_choice(CLI::App* sub, Line& line) {
                       "The newest epoch captured at least so long before the newest of all")
           ->type_name("SPAN")
           ->check(check_span);
-  number->excludes(at)->excludes(back);
   at->excludes(back);
+}
+
+// By number or by time.
+void add_choice(CLI::App* sub, Line& line) {
+  auto* number = sub->add_option("--epoch", line.words.epoch, "Which epoch [newest]")
+                     ->type_name("EPOCH")
+                     ->check(check_epoch);
+  add_times(sub, line);
+  number->excludes("--at")->excludes("--back");
 }
 
 void add_restore(CLI::App* restore, Line& line) {
@@ -236,6 +247,8 @@ void add_rm(CLI::App* rm, Line& line) {
   rm->add_flag("-f,--force", line.arguments.force, "Kill the group first if it runs");
 }
 
+bool choose_by_time(const Line& line) { return !line.words.at.empty() || !line.words.back.empty(); }
+
 void add_show(CLI::App* show, Line& line) {
   show->add_option("EPOCH", line.words.positional,
                    "The group's name, if there are several, and the epoch")
@@ -243,6 +256,21 @@ void add_show(CLI::App* show, Line& line) {
       ->expected(1, 2)
       ->required();
   add_json(show, line);
+}
+
+void add_dump(CLI::App* dump, Line& line) {
+  dump->add_option("EPOCH", line.words.positional,
+                   "The group's name, if there are several, and the epoch")
+      ->type_name("[NAME] EPOCH")
+      ->expected(0, 2);
+  add_times(dump, line);
+  dump->add_option("-o,--output", line.arguments.output, "The core file [core.PID]")
+      ->type_name("FILE");
+  dump->add_option("--pid", line.words.pid,
+                   "Of several processes, this one, as the group numbers it")
+      ->type_name("PID")
+      ->check(check_pid);
+  add_json(dump, line);
 }
 
 void add_diff(CLI::App* diff, Line& line) {
@@ -281,6 +309,8 @@ void add_options(CLI::App* sub, Line& line, Verb verb) {
       return add_rm(sub, line);
     case Verb::kShow:
       return add_show(sub, line);
+    case Verb::kDump:
+      return add_dump(sub, line);
     case Verb::kDiff:
       return add_diff(sub, line);
     case Verb::kLog:
@@ -331,10 +361,25 @@ std::string take_epochs(Line& line, size_t count) {
     std::string wrong = check_epoch(words[at]);
     if (!wrong.empty()) return wrong;
   }
+  if (words.size() > count + 1) return "'" + words[1] + "' is one word too many";
   if (words.size() > count) line.arguments.name = words.front();
+  if (count == 0) return "";
   line.arguments.epoch = *epoch_of(words[words.size() - count]);
   line.arguments.other_epoch = *epoch_of(words.back());
   return "";
+}
+
+size_t epochs_among_words(const Line& line) {
+  switch (line.arguments.verb) {
+    case Verb::kShow:
+      return 1;
+    case Verb::kDump:
+      return choose_by_time(line) ? 0 : 1;
+    case Verb::kDiff:
+      return 2;
+    default:
+      return 0;
+  }
 }
 
 // What CLI11 cannot express.
@@ -361,8 +406,12 @@ Parsed finish(Line& line, std::vector<std::string> command) {
   }
   if (!line.words.thin.empty()) arguments.thin_ns = parse_span_ns(line.words.thin);
   if (line.words.files == "volatile") arguments.files = engine::FilePolicy::kVolatile;
-  size_t epochs = arguments.verb == Verb::kShow ? 1 : arguments.verb == Verb::kDiff ? 2 : 0;
-  if (epochs > 0) {
+  if (!line.words.pid.empty()) arguments.pid = std::stoi(line.words.pid);
+  const size_t epochs = epochs_among_words(line);
+  if (line.words.positional.size() < epochs) {
+    return mistake("which epoch?", "give its number, newest, or --at or --back");
+  }
+  if (!line.words.positional.empty()) {
     std::string wrong = take_epochs(line, epochs);
     if (!wrong.empty()) return mistake(wrong, "`perdure log` lists the epochs");
   }

@@ -24,6 +24,7 @@ enum class Verb : uint8_t {
   kKill,
   kRm,
   kShow,
+  kDump,
   kDiff,
   kScrub,
   kCheck,
@@ -37,14 +38,16 @@ struct Arguments {
   std::vector<std::string> names;    // kill, rm
   std::vector<std::string> command;  // run
   std::string target;                // attach: PID or NAME
-  Epoch epoch;                       // restore, show, diff: 0 is the newest
+  Epoch epoch;                       // restore, show, dump, diff: 0 is the newest
   Epoch other_epoch;                 // diff: the second one
-  std::optional<Moment> at;          // restore: the newest epoch captured by then
-  std::optional<uint64_t> back_ns;   // restore: as long before the newest
+  std::optional<Moment> at;          // restore, dump: the newest epoch captured by then
+  std::optional<uint64_t> back_ns;   // restore, dump: as long before the newest
   std::optional<Moment> since;       // log: from then on
   std::optional<uint64_t> since_ns;  // log: from so long before the newest on
   std::optional<uint64_t> newest;    // log: so many rows
   std::optional<uint64_t> thin_ns;   // log: one epoch of each interval; 0: all, also on a terminal
+  std::string output;                // dump: where the core goes
+  std::optional<int> pid;            // dump: of several processes
   bool graph = false;                // log
   bool timing = false;               // log
   engine::FilePolicy files = engine::FilePolicy::kUnchanged;

@@ -60,6 +60,30 @@ TEST(Arguments, AnEpochMayBeMeantByItsTime) {
   EXPECT_EQ(parse("restore shop --back 3s").back_ns, 3'000'000'000u);
 }
 
+TEST(Arguments, DumpTakesAnEpochByNumberOrTime) {
+  Arguments number = parse("dump shop 3 -o then.core --pid 17");
+  EXPECT_EQ(number.name, "shop");
+  EXPECT_EQ(number.epoch, Epoch(3));
+  EXPECT_EQ(number.output, "then.core");
+  EXPECT_EQ(number.pid, 17);
+  EXPECT_EQ(parse("dump newest").epoch, Epoch(0));
+  EXPECT_EQ(parse("dump shop --back 3s").name, "shop");
+  EXPECT_EQ(parse("dump --back 3s").name, "");
+  for (const char* wrong : {"dump", "dump shop", "dump shop 3 4", "dump shop 3 --at 10:00", "dump a b --back 1s"}) {
+    EXPECT_FALSE(parse_arguments(split(wrong)).arguments.has_value()) << wrong;
+  }
+}
+
+TEST(Arguments, LogTakesBounds) {
+  Arguments arguments = parse("log shop --graph --timing -n 20 --since 5m --thin 100ms");
+  EXPECT_TRUE(arguments.graph && arguments.timing);
+  EXPECT_EQ(arguments.newest, 20u);
+  EXPECT_EQ(arguments.since_ns, 300'000'000'000u);
+  EXPECT_EQ(arguments.thin_ns, 100'000'000u);
+  EXPECT_TRUE(parse("log --since 10:00").since.has_value());
+  EXPECT_EQ(parse("log --all").thin_ns, 0u);
+}
+
 TEST(Arguments, RestoreDefaultsToTheNewestEpochAndUnchangedFiles) {
   Arguments arguments = parse("restore");
   EXPECT_EQ(arguments.epoch, Epoch(0));

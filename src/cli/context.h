@@ -31,6 +31,7 @@ Result<int> log(const Context& context);
 Result<int> kill(const Context& context);
 Result<int> rm(const Context& context);
 Result<int> show(const Context& context);
+Result<int> dump(const Context& context);
 Result<int> diff(const Context& context);
 Result<int> scrub(const Context& context);
 Result<int> check(const Context& context);

@@ -102,6 +102,18 @@ Examples:
   perdure show 3
   perdure show shop newest
   perdure show --json shop 3)"},
+    VerbHelp{
+        "dump", "Write an epoch as a core file, for gdb", "[OPTIONS] [NAME] EPOCH",
+        R"(The core has all threads and all memory of the epoch; what the program only read from
+files, debuggers look up in those. Of a group with several processes each one becomes
+a core with its number behind the name, or --pid chooses one. Instead of EPOCH, --at
+14:03:10.250 or --back 3s mean one by its time. A core holds the program's secrets:
+only you can read it.
+
+Examples:
+  perdure dump shop newest
+  perdure dump -o then.core shop 3 && gdb /usr/bin/redis-server then.core
+  perdure dump --pid 17 --back 3s -o then.core shop)"},
     VerbHelp{"diff", "Print what changed from one epoch to another", "[OPTIONS] [NAME] EPOCH EPOCH",
              R"(Examples:
   perdure diff 1 2

@@ -37,6 +37,8 @@ Result<int> run_verb(const Context& context) {
       return rm(context);
     case Verb::kShow:
       return show(context);
+    case Verb::kDump:
+      return dump(context);
     case Verb::kDiff:
       return diff(context);
     case Verb::kScrub:

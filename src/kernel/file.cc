@@ -139,6 +139,11 @@ Status truncate_file(int fd, uint64_t size) {
   return {};
 }
 
+Status rename_path(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) return Error::system(errno, "replace", to);
+  return {};
+}
+
 Status unlink_path(const std::string& path) {
   if (::unlink(path.c_str()) != 0) return Error::system(errno, "unlink", path);
   return {};

@@ -41,6 +41,8 @@ Status write_at(int fd, uint64_t offset, Bytes bytes);
 Status seek(int fd, uint64_t offset);
 Status truncate_file(int fd, uint64_t size);
 Status unlink_path(const std::string& path);
+// Replaces what is at `to`.
+Status rename_path(const std::string& from, const std::string& to);
 Status set_owner_and_mode(int fd, uid_t uid, gid_t gid, mode_t mode);
 Status set_path_owner_and_mode(const std::string& path, uid_t uid, gid_t gid, mode_t mode);
 

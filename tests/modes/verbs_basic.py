@@ -6,7 +6,8 @@ import time
 
 from scene import Failure, alive, await_true, main, python
 
-VERBS = ("run", "attach", "detach", "checkpoint", "restore", "ps", "log", "kill", "rm", "show", "diff", "scrub", "check")
+VERBS = ("run", "attach", "detach", "checkpoint", "restore", "pause", "resume", "ps", "log", "kill", "rm", "show", "dump", "diff", "scrub",
+         "check")
 
 
 def check(condition, text):
