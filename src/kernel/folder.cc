@@ -25,13 +25,29 @@ Status write_all(const Fd& file, const std::string& content, const std::string& 
   return Ok{};
 }
 
+// fsync(2): a name is safe from a power cut once its folder was synced.
+Status sync_folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder =
+      slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
+  Fd fd = Fd::adopt(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  // One that may be written to but not read cannot be synced; that is no reason to do without.
+  if (!fd.valid() && errno == EACCES) return Ok{};
+  if (!fd.valid()) return Error::system(errno, "open", folder);
+  // EINVAL: a file system that knows no folders to sync.
+  if (::fsync(fd.get()) < 0 && errno != EINVAL) return Error::system(errno, "sync", folder);
+  return Ok{};
+}
+
 }  // namespace
 
 Status make_private_folder(const std::string& path) {
   for (size_t at = 1; at <= path.size(); ++at) {
     if (at != path.size() && path[at] != '/') continue;
     std::string part = path.substr(0, at);
-    if (::mkdir(part.c_str(), 0700) < 0 && errno != EEXIST && !is_folder(part)) {
+    if (::mkdir(part.c_str(), 0700) == 0) {
+      PD_TRY(sync_folder_of(part));
+    } else if (errno != EEXIST && !is_folder(part)) {
       return Error::system(errno, "make the folder", part);
     }
   }

@@ -7,7 +7,11 @@
 static char state(pid_t pid) {
   char file[64];
   snprintf(file, sizeof file, "/proc/%d/status", pid);
-  return test::proc_line(file, "State:")[0];
+  for (;;) {
+    const char letter = test::proc_line(file, "State:")[0];
+    if (letter != 't') return letter;  // it is being saved in this moment
+    pause_ms(1);
+  }
 }
 
 static pid_t start(const char* name) {

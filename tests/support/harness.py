@@ -189,9 +189,37 @@ class Perdure:
     def store_option(self):
         return ["--store", self.workspace.store]
 
-    def run(self, *command, name=None, **environment):
-        return self.call("run", "-d", "--name", name or self.workspace.group, *self.store_option(), "--", *command,
+    def run(self, *command, name=None, extra=(), **environment):
+        return self.call("run", "-d", "--name", name or self.workspace.group, *self.store_option(), *extra, "--", *command,
                          **environment)
+
+    def group_row(self, name=None):
+        """What ps says about the group."""
+        name = name or self.workspace.group
+        for row in self.json("ps", *self.store_option()):
+            if row["name"] == name:
+                return row
+        raise Failure(f"ps does not list {name}")
+
+    def engine_log(self, name=None):
+        try:
+            with open(os.path.join(self.workspace.store, name or self.workspace.group, "engine.log"), encoding="utf-8",
+                      errors="replace") as file:
+                return file.read()
+        except OSError as error:
+            return f"(no log: {error})"
+
+    def await_epoch_after(self, realtime_ns, name=None):
+        """Waits until an epoch that was captured after a moment is durable, made periodically; returns its number."""
+        def saved():
+            row = self.group_row(name)
+            if (row["newest_captured_realtime_ns"] or 0) > realtime_ns:
+                return row["newest_epoch"]
+            return None
+        try:
+            return await_true(saved, "an epoch is durable", poll_s=0.02)
+        except Failure as failure:
+            raise Failure(f"{failure}\n{self.engine_log(name)[-2000:]}") from None
 
     def attach(self, pid, name=None):
         return self.call("attach", "-d", pid, "--name", name or self.workspace.group, *self.store_option())

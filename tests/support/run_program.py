@@ -17,7 +17,8 @@ TRACKERS = {  # what must be disabled for the next best way of finding changed p
     "tracker_full": "pagemap_scan,wp_async,soft_dirty",
 }
 MODES = ["native", "save_and_continue", "save_kill_restore", "incremental", "restore_older", "attach", "attach_isolate",
-         "detach", "takeover", "engine_lost", "refused", *TRACKERS]
+         "detach", "takeover", "engine_lost", "refused", "every", *TRACKERS]
+EVERY = ["--every", "10ms"]  # mode every: a hundred epochs a second from the first instruction on
 
 
 class Session:
@@ -39,7 +40,7 @@ class Session:
         if self.attached:
             environment["PERDURE_TEST_SLACK_MS"] = "20000"  # clocks do not continue in a shared namespace
         if self.perdure and not self.attached:
-            self.perdure.run(self.options.program, **environment)
+            self.perdure.run(self.options.program, extra=EVERY if self.mode == "every" else (), **environment)
             return
         self.process = subprocess.Popen(
             [self.options.program], env=self.workspace.environment(**environment), stdin=subprocess.DEVNULL,
@@ -148,6 +149,11 @@ class Session:
             return
         if mode == "refused":
             self.check_refusal()
+            return
+        if mode == "every":
+            perdure.await_epoch_after(time.time_ns())
+            self.lose_with_engine() if number % 2 == 0 else self.lose()
+            perdure.restore()
             return
         first = perdure.checkpoint()
         if mode == "save_and_continue":
