@@ -196,16 +196,13 @@ Result<Fd> take_userfaultfd(StoppedProcess* process, const ProcessMemo& memo) {
   Tracee& leader = process->threads.front().tracee;
   const Fd pidfd = PD_TRY(kernel::pidfd_open(process->pid));
   RegisterGuard guard = PD_TRY(RegisterGuard::hold(&leader));
-  // Made, shown to us, closed: in one batch, whose middle sleeps until it is interrupted.
+  // Made, shown to us, closed: in one batch.
   kernel::Batch batch = memo.area.batch();
   const size_t made = batch.call(SYS_userfaultfd, {O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY});
-  const timespec while_we_take_it{1, 0};
-  batch.call(SYS_rt_sigtimedwait,
-             {batch.in_value(uint64_t{0}), 0, batch.in_value(while_we_take_it), 8},
-             kernel::OnError::kContinue);
+  const kernel::BatchArea::Visit visit = kernel::BatchArea::add_visit(&batch);
   batch.call(SYS_close, {kernel::Arg::result_of(made)});
   Result<Fd> ours = Fd();
-  PD_TRY(memo.area.run_visited(&leader, &batch, made, [&](int64_t number) {
+  PD_TRY(memo.area.run_visited(&leader, &batch, visit, [&](int64_t number) {
     if (number >= 0) ours = kernel::pidfd_getfd(pidfd.get(), static_cast<int>(number));
   }));
   return ours;

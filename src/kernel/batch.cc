@@ -1,8 +1,10 @@
 // Batch and BatchArea: see tracee.h. The area's layout: code page (r-x), call table, data (both
 // rw).
+#include <linux/futex.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -235,22 +237,49 @@ Status BatchArea::run(Tracee* tracee, Batch* batch, std::vector<pid_t>* born) co
   return fetch(tracee->tid(), batch);
 }
 
-Status BatchArea::run_visited(Tracee* tracee, Batch* batch, size_t call,
-                              const std::function<void(int64_t)>& visit) const {
-  PD_ASSERT(call + 1 < batch->size());
-  PD_TRY(prepare(tracee, *batch));
-  PD_TRY(tracee->resume());
-  int64_t result = Batch::kNotRun;
+// The thread waits on a word of its own. A visit ends by changing the word and then interrupting
+// the thread: wherever it is by then, it does not wait any more.
+BatchArea::Visit BatchArea::add_visit(Batch* batch) {
+  PD_ASSERT(batch->size() > 0);
+  const timespec at_most{1, 0};  // if the engine dies
+  const Visit visit{batch->size() - 1, batch->in_value(uint32_t{0})};
+  batch->call(SYS_futex, {visit.word, FUTEX_WAIT_PRIVATE, 0, batch->in_value(at_most), 0, 0},
+              OnError::kContinue);
+  return visit;
+}
+
+// Waits for a call's result to appear; a busy machine may need a while to run the thread at all.
+Result<int64_t> BatchArea::await_result(pid_t tid, size_t call) const {
+  constexpr int kLooksAtOnce = 100;
+  constexpr int kPausesMax = 100'000;
+  constexpr long kPauseNs = 50'000;
   const RemoteAddr where =
       base_ + kPageSize + kHeaderBytes + call * sizeof(WireCall) + offsetof(WireCall, result);
-  constexpr int kLooksMax = 100'000;  // the call takes microseconds; each look one
-  for (int looks = 0; looks < kLooksMax && result == Batch::kNotRun; ++looks) {
-    PD_TRY(read_memory(tracee->tid(), where,
-                       MutableBytes(reinterpret_cast<uint8_t*>(&result), sizeof(result))));
+  for (int looks = 0; looks < kLooksAtOnce + kPausesMax; ++looks) {
+    int64_t result = 0;
+    PD_TRY(
+        read_memory(tid, where, MutableBytes(reinterpret_cast<uint8_t*>(&result), sizeof(result))));
+    if (result != Batch::kNotRun) return result;
+    if (looks < kLooksAtOnce) continue;
+    const timespec pause{0, kPauseNs};
+    nanosleep(&pause, nullptr);
   }
-  if (result != Batch::kNotRun) visit(result);
+  return Error(Code::kTimeout, "thread " + std::to_string(tid) + " does not get to run");
+}
+
+Status BatchArea::run_visited(Tracee* tracee, Batch* batch, const Visit& visit,
+                              const std::function<void(int64_t)>& visitor) const {
+  PD_ASSERT(visit.call + 2 < batch->size());
+  PD_TRY(prepare(tracee, *batch));
+  PD_TRY(tracee->resume());
+  const Result<int64_t> result = await_result(tracee->tid(), visit.call);
+  if (result.ok()) visitor(*result);
+  const uint32_t over = 1;
+  PD_TRY(write_memory(tracee->tid(), visit.word,
+                      Bytes(reinterpret_cast<const uint8_t*>(&over), sizeof(over))));
   PD_TRY(tracee->interrupt());
   PD_TRY(tracee->wait_trap(trap(), nullptr));
+  PD_TRY(result);
   return fetch(tracee->tid(), batch);
 }
 

@@ -251,15 +251,21 @@ class BatchArea {
   // As run(), for a batch whose calls make processes or threads: their tids (in our PID namespace)
   // go to `born`.
   Status run(Tracee* tracee, Batch* batch, std::vector<pid_t>* born) const;
-  // As run(), but `visit` is called with the result of call number `call` while the thread is in a
-  // later call of the batch that sleeps until it is interrupted. So that what the first calls made
-  // in the process is undone by the last ones even if the engine dies meanwhile.
-  Status run_visited(Tracee* tracee, Batch* batch, size_t call,
-                     const std::function<void(int64_t)>& visit) const;
+  // As run(), but `visit` is called with the result of the last call so far while the thread waits
+  // in the next one, which add_visit() adds, so that what the first calls made in the process is
+  // undone by the last ones even if the engine dies meanwhile.
+  struct Visit {
+    size_t call = 0;  // whose result is visited
+    RemoteAddr word;  // 0 as long as the visit lasts
+  };
+  static Visit add_visit(Batch* batch);
+  Status run_visited(Tracee* tracee, Batch* batch, const Visit& visit,
+                     const std::function<void(int64_t)>& visitor) const;
   Status unmap(Tracee* tracee, RemoteAddr syscall_instruction) const;
 
  private:
   Status prepare(Tracee* tracee, const Batch& batch) const;
+  Result<int64_t> await_result(pid_t tid, size_t call) const;
   RemoteAddr trap() const;
   explicit BatchArea(RemoteAddr base) : base_(base) {}
   Status send(const Tracee& tracee, const Batch& batch) const;

@@ -167,6 +167,39 @@ TEST(Tracee, DeadTargetIsAValue) {
   EXPECT_EQ(tracee.error().code(), Code::kGone);
 }
 
+// A visit ends as soon as the visitor is done, however the two are scheduled: also when the thread
+// has not begun to wait by then.
+TEST(Batch, AVisitLastsAsLongAsTheVisitor) {
+  Child child(sleep_forever);
+  Tracee tracee = Tracee::seize(child.pid()).value();
+  ASSERT_TRUE(tracee.interrupt().ok() && tracee.wait_rest(nullptr).ok());
+  const RemoteAddr instruction = find_syscall_instruction(child.pid(), own_vdso(), 8192).value();
+  RegisterGuard guard = RegisterGuard::hold(&tracee).value();
+  const BatchArea area = BatchArea::map(&tracee, instruction).value();
+  timespec begin{};
+  timespec end{};
+  clock_gettime(CLOCK_MONOTONIC, &begin);
+  constexpr int kVisits = 200;
+  for (int at = 0; at < kVisits; ++at) {
+    Batch batch = area.batch();
+    batch.call(SYS_getppid, {});
+    const BatchArea::Visit visit = BatchArea::add_visit(&batch);
+    const size_t last = batch.call(SYS_getpid, {});
+    int64_t seen = 0;
+    ASSERT_TRUE(area.run_visited(&tracee, &batch, visit,
+                                 [&](int64_t result) {
+                                   seen = result;
+                                   if (at % 2 != 0) usleep(200);  // it waits by now
+                                 })
+                    .ok());
+    EXPECT_EQ(seen, getpid());
+    EXPECT_EQ(batch.result(last), child.pid());
+  }
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  EXPECT_LT(end.tv_sec - begin.tv_sec, kVisits / 4) << "a visit took the whole second";
+  ASSERT_TRUE(area.unmap(&tracee, instruction).ok());
+}
+
 // The main thread ends, the other one goes on until the process is killed.
 void end_main_thread_when_told() {
   static std::atomic<bool> told{false};
