@@ -19,6 +19,7 @@
 #include "engine/instance.h"
 #include "engine/start.h"
 #include "engine/timing.h"
+#include "kernel/pid_number.h"
 #include "kernel/proc/read.h"
 #include "kernel/proc/stat.h"
 #include "kernel/proc/status.h"
@@ -111,28 +112,33 @@ class Restorer {
   }
 
   // In the host's PID namespace a number may be taken. One that only a dead process holds, until
-  // its parent waits for it, is waited for.
+  // its parent waits for it, or that is about to be given back, is waited for.
   Status wait_for_pids() const {
+    std::set<pid_t> numbers;
+    for (const auto& [id, process] : graph_.processes) numbers.insert(process.pid());
+    for (const auto& [id, thread] : graph_.threads) numbers.insert(thread.tid());
     const uint64_t until_ns = state_.clock.monotonic_ns() + kPidWaitNs;
-    for (const auto& [id, thread] : graph_.threads) {
-      for (;;) {
-        Result<kernel::proc::Stat> holder = kernel::proc::read_stat(thread.tid());
-        if (!holder.ok()) break;
-        if (!holder->is_zombie() || state_.clock.monotonic_ns() > until_ns) {
-          return Error(
-                     Code::kExists,
-                     "pid " + std::to_string(thread.tid()) +
-                         ", which the group needs, is in use by " +
-                         (holder->is_zombie() ? "a dead process that its parent does not wait for: "
-                                              : "") +
-                         holder->comm)
-              .with_remedy("end that process, or restore with --isolate into fresh namespaces");
-        }
+    for (const pid_t number : numbers) {
+      while (PD_TRY(kernel::is_number_taken(number))) {
+        const Result<kernel::proc::Stat> holder = kernel::proc::read_stat(number);
+        const bool alive = holder.ok() && !holder->is_zombie();
+        if (alive || state_.clock.monotonic_ns() > until_ns) return taken(number, holder);
         timespec pause{0, 1'000'000};
         nanosleep(&pause, nullptr);
       }
     }
     return {};
+  }
+
+  static Error taken(pid_t number, const Result<kernel::proc::Stat>& holder) {
+    std::string who = "a process group or session whose leader has ended";
+    if (holder.ok()) {
+      who = (holder->is_zombie() ? "a dead process that its parent does not wait for: " : "") +
+            holder->comm;
+    }
+    return Error(Code::kExists,
+                 "pid " + std::to_string(number) + ", which the group needs, is in use by " + who)
+        .with_remedy("end that process, or restore with --isolate into fresh namespaces");
   }
 
   // Pairs of address spaces for which the store holds some page once.
@@ -292,14 +298,12 @@ class Restorer {
   }
 
   Status check_living() const {
-    const bool lives =
-        std::any_of(graph_.processes.begin(), graph_.processes.end(), [](const auto& item) {
-          return item.second.state() != object::Process::ZOMBIE;
-        });
+    const bool lives = std::any_of(
+        graph_.processes.begin(), graph_.processes.end(),
+        [](const auto& item) { return item.second.state() != object::Process::ZOMBIE; });
     if (lives) return {};
-    return Error(Code::kInvalid,
-                 "epoch " + std::to_string(reader_->info().epoch.value) +
-                     " was made while the group ended: it holds no living process")
+    return Error(Code::kInvalid, "epoch " + std::to_string(reader_->info().epoch.value) +
+                                     " was made while the group ended: it holds no living process")
         .with_remedy("restore an older one: `perdure log` lists them");
   }
 
