@@ -69,7 +69,8 @@ TEST(Arguments, DumpTakesAnEpochByNumberOrTime) {
   EXPECT_EQ(parse("dump newest").epoch, Epoch(0));
   EXPECT_EQ(parse("dump shop --back 3s").name, "shop");
   EXPECT_EQ(parse("dump --back 3s").name, "");
-  for (const char* wrong : {"dump", "dump shop", "dump shop 3 4", "dump shop 3 --at 10:00", "dump a b --back 1s"}) {
+  for (const char* wrong :
+       {"dump", "dump shop", "dump shop 3 4", "dump shop 3 --at 10:00", "dump a b --back 1s"}) {
     EXPECT_FALSE(parse_arguments(split(wrong)).arguments.has_value()) << wrong;
   }
 }

@@ -1,5 +1,5 @@
-// A process that goes on after its main thread ended, so that it looks like a zombie: refused, named,
-// unharmed.
+// A process that goes on after its main thread ended, so that it looks like a zombie: refused,
+// named, unharmed.
 
 // test: refused
 
