@@ -37,9 +37,11 @@ using capture::StoppedProcess;
 // Below this much resident memory the copy itself is cheaper than a second stop to prepare pre-copy
 // passes.
 constexpr uint64_t kSurveyBytesMin = 16u << 20;
-// A pass is worth while as long as it copies clearly less than the one before.
-constexpr int kPrecopyPassesMax = 4;
+// A pass is worth while as long as it copies clearly less than the one before: a program that
+// writes faster than it can be copied is not chased.
+constexpr int kPrecopyPassesMax = 8;
 constexpr uint64_t kPrecopyEnoughPages = 512;
+constexpr uint64_t kPrecopyGain = 2;
 
 int64_t boottime_ns() {
   timespec now{};
@@ -110,15 +112,16 @@ class Checkpoint {
     return begin;
   }
 
-  // A first epoch of a large group: stop once without copying, so that what cannot be saved is
-  // refused before anything is written, and write protection is there for the passes that copy
-  // while the group runs.
+  // Where much memory is met for the first time, in a first epoch or by a large new process: stop
+  // once without copying, so that what cannot be saved is refused before anything is written, and
+  // write protection is there for the passes that copy while the group runs.
   bool needs_survey() const {
-    if (!state_.full_next) return false;
     Result<std::vector<pid_t>> pids = capture::list_processes(state_.scope);
     if (!pids.ok()) return false;
     uint64_t bytes = 0;
     for (pid_t pid : *pids) {
+      const auto member = state_.members.find(pid);
+      if (member != state_.members.end() && member->second.memo.tracked) continue;
       Result<kernel::proc::TaskStatus> status = kernel::proc::read_status(pid);
       if (status.ok()) bytes += status->rss_bytes;
     }
@@ -150,6 +153,7 @@ class Checkpoint {
     if (order_.empty()) {
       for (const auto& [pid, member] : state_.members) order_.push_back(pid);
     }
+    uint64_t before = 0;
     for (int pass = 0; pass < kPrecopyPassesMax; ++pass) {
       uint64_t copied = 0;
       for (pid_t pid : order_) {
@@ -163,6 +167,8 @@ class Checkpoint {
         }
       }
       if (copied <= kPrecopyEnoughPages) return {};
+      if (pass > 0 && copied > before / kPrecopyGain) return {};
+      before = copied;
     }
     return {};
   }
