@@ -23,7 +23,7 @@ _perdure_options() {
     run) echo "--name --store --detach --every --keep --compress --no-compress --help" ;;
     attach) echo "--name --store --detach --every --keep --compress --no-compress --help" ;;
     checkpoint) echo "--wait --keep --files --json --store --help" ;;
-    restore) echo "--epoch --at --back --name --files --isolate --detach --every --keep --compress --no-compress --json --store --help" ;;
+    restore) echo "--epoch --at --back --name --files --isolate --eager --detach --every --keep --compress --no-compress --json --store --help" ;;
     ps) echo "--json --names --store --help" ;;
     rm) echo "--force --store --help" ;;
     log) echo "-n --graph --timing --since --thin --all --json --store --help" ;;

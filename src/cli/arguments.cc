@@ -204,6 +204,8 @@ void add_restore(CLI::App* restore, Line& line) {
             "unchanged: refuse where a file differs; volatile: take files as they are");
   restore->add_flag("--isolate", line.arguments.isolate,
                     "An attached group: into fresh namespaces");
+  restore->add_flag("--eager", line.arguments.eager,
+                    "Load all memory before the group runs [while it runs]");
   add_background(restore, line);
   add_settings(restore, line);
   add_json(restore, line);

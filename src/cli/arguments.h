@@ -56,6 +56,7 @@ struct Arguments {
   std::optional<bool> compress;      // store epochs compressed, from now on
   bool background = false;           // -d
   bool isolate = false;
+  bool eager = false;  // restore
   bool wait = false;
   bool force = false;  // rm
   bool json = false;

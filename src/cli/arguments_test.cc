@@ -43,13 +43,13 @@ TEST(Arguments, ACommandMayBeNamedLikeAVerb) {
 
 TEST(Arguments, RestoreTakesEpochNameAndPolicy) {
   Arguments arguments =
-      parse("restore shop --epoch 3 --name then --files volatile --isolate -d --json");
+      parse("restore shop --epoch 3 --name then --files volatile --isolate --eager -d --json");
   EXPECT_EQ(arguments.verb, Verb::kRestore);
   EXPECT_EQ(arguments.name, "shop");
   EXPECT_EQ(arguments.new_name, "then");
   EXPECT_EQ(arguments.epoch, Epoch(3));
   EXPECT_EQ(arguments.files, engine::FilePolicy::kVolatile);
-  EXPECT_TRUE(arguments.isolate && arguments.background && arguments.json);
+  EXPECT_TRUE(arguments.eager && arguments.isolate && arguments.background && arguments.json);
 }
 
 TEST(Arguments, AnEpochMayBeMeantByItsTime) {

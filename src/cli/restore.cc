@@ -75,6 +75,7 @@ Result<int> restore(const Context& context) {
   options.epoch = PD_TRY(wanted_epoch(arguments, source));
   options.files = arguments.files;
   options.isolate = arguments.isolate;
+  options.eager = arguments.eager;
   auto size = kernel::window_size(STDOUT_FILENO).value_or(kernel::WindowSize{});
   options.terminal_size = {size.rows, size.columns};
   Ground ground = arguments.background ? Ground::kBackground : Ground::kForeground;

@@ -123,6 +123,7 @@ Status take_over(GroupState* state) {
   state->end = PD_TRY(kernel::pidfd_open(pid));
   if (instance.own_namespaces()) {
     state->scope.init = pid;
+    state->missing_pages = MissingPages::unknown();
     PD_TRY(take_terminal(state, state->end));
   } else {
     state->scope.roots.assign(instance.roots().begin(), instance.roots().end());

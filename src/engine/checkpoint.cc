@@ -64,6 +64,7 @@ class Checkpoint {
  private:
   Result<CheckpointReport> attempt() {
     const uint64_t begin_ns = state_.clock.monotonic_ns();
+    PD_TRY(wait_for_pages(&state_));
     if (needs_survey()) PD_TRY(survey());
     writer_ = PD_TRY(state_.store->begin_epoch(beginning()));
     PD_TRY(fault_point("begin"));

@@ -106,7 +106,11 @@ bool Group::disk_is_behind() const {
 }
 
 int Group::next_service_ms() const {
-  const std::optional<uint64_t> deadline = next_deadline_ns(*state_);
+  std::optional<uint64_t> deadline = next_deadline_ns(*state_);
+  if (state_->missing_pages != nullptr) {
+    const uint64_t look = state_->missing_pages->next_look_ns();
+    deadline = std::min(deadline.value_or(look), look);
+  }
   if (!deadline) return kernel::Tracee::wait_for_leftovers() ? kLeftoversMs : -1;
   const uint64_t now = state_->clock.monotonic_ns();
   return *deadline <= now
@@ -117,6 +121,7 @@ int Group::next_service_ms() const {
 void Group::serve() {
   (void)kernel::Tracee::wait_for_leftovers();
   serve_deadlines(state_.get());
+  serve_missing_pages(state_.get());
 }
 
 Status Group::kill() { return kill_group(state_.get()); }
@@ -177,6 +182,7 @@ Status kill_group(GroupState* state) {
 }
 
 Status detach(GroupState* state) {
+  PD_TRY(wait_for_pages(state));
   capture::Frozen frozen =
       PD_TRY(capture::freeze(state->scope, &state->task_clock, &state->waits, state->clock));
   for (capture::StoppedProcess& process : frozen.processes()) {

@@ -42,6 +42,7 @@ struct RestoreOptions {
   Epoch epoch;  // 0: the newest
   FilePolicy files = FilePolicy::kUnchanged;
   bool isolate = false;  // adopted groups: into fresh namespaces
+  bool eager = false;    // all memory is loaded before the group runs
   std::array<int, 3> streams = {0, 1,
                                 2};  // what standard streams that led outside the group become
   TerminalSize terminal_size;
@@ -75,8 +76,9 @@ struct CheckpointReport {
 
 struct RestoreReport {
   Epoch epoch;
-  uint64_t total_us = 0;  // request to the group running
-  uint64_t pages = 0;
+  uint64_t total_us = 0;    // request to the group running
+  uint64_t pages = 0;       // loaded by then
+  uint64_t lazy_pages = 0;  // that come while it runs
   std::string timing_json;
 };
 

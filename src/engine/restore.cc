@@ -30,6 +30,7 @@
 #include "restore/file_late.h"
 #include "restore/finish.h"
 #include "restore/opened_files.h"
+#include "restore/page_host.h"
 #include "restore/page_loader.h"
 #include "restore/primed_call.h"
 #include "restore/sysv_shm.h"
@@ -59,6 +60,7 @@ class Restorer {
     if (!own_namespaces_) PD_TRY(wait_for_pids());
     PD_TRY(check_living());
     plan_ = PD_TRY(restore::make_plan(graph_, sharing_spaces()));
+    PD_TRY(choose_laziness());
     PD_TRY(continue_clocks());
     PD_TRY(open_terminal());
     PD_TRY(restore::open_segments(graph_, *reader_));
@@ -194,11 +196,45 @@ class Restorer {
     return kernel::set_terminal_settings(terminal_.slave, saved.termios());
   }
 
-  restore::InitOptions init_options() const {
+  // Small groups are there sooner without a pager. A group without an init of ours has nobody who
+  // could bring pages if the engine dies.
+  Status choose_laziness() {
+    lazy_settings_ = PD_TRY(LazySettings::from_environment());
+    if (lazy_settings_.mapping_pages) lazy_.mapping_pages_min = *lazy_settings_.mapping_pages;
+    if (lazy_settings_.space_pages) lazy_.space_pages_min = *lazy_settings_.space_pages;
+    uint64_t pages = 0;
+    for (const store::ObjectSummary& object : reader_->objects()) {
+      if (graph_.address_spaces.contains(object.object)) pages = std::max(pages, object.pages);
+    }
+    const bool lazily = own_namespaces_ && !options_.eager && pages >= lazy_.space_pages_min &&
+                        pages > 0 && state_.features.has(kernel::Feature::kLazyRestore);
+    if (lazily) missing_ = PD_TRY(MissingPages::create());
+    return {};
+  }
+
+  // Numbers that a thread of the init must not have.
+  std::set<pid_t> taken_numbers() const {
+    std::set<pid_t> taken;
+    for (const auto& [id, process] : graph_.processes) {
+      taken.insert({process.pid(), process.process_group(), process.session()});
+    }
+    for (const auto& [id, thread] : graph_.threads) taken.insert(thread.tid());
+    return taken;
+  }
+
+  restore::InitOptions init_options() {
     restore::InitOptions options;
     options.namespaces = own_namespaces_ ? restore::Namespaces::kOwn : restore::Namespaces::kShared;
     options.hostname = graph_.group.hostname();
     options.domainname = graph_.group.domainname();
+    if (missing_ == nullptr) return options;
+    options.serve = [this](const std::string& message, Fd descriptor) {
+      return message.empty() ? page_host_->start()
+                             : page_host_->take(message, std::move(descriptor));
+    };
+    options.with_kept = [this](const std::function<void(std::vector<int>)>& work) {
+      page_host_->leave_builder(work);
+    };
     return options;
   }
 
@@ -250,6 +286,13 @@ class Restorer {
       no_core.rlim_cur = 0;
       (void)setrlimit(RLIMIT_CORE, &no_core);
     }
+    if (missing_ != nullptr) {
+      memory::Pager::Options paging;
+      if (lazy_settings_.delay_ms) paging.fill_delay_ms = *lazy_settings_.delay_ms;
+      paging.keeper = missing_->take_end();
+      page_host_ = PD_TRY(restore::PageHost::create(taken_numbers(), *reader_, std::move(paging),
+                                                    missing_->progress()));
+    }
     PD_TRY(restore::make_sysv_segments(graph_, *reader_));
     restore::FileBuilder builder = PD_TRY(restore::FileBuilder::open_all(
         graph_, file_options(terminal_.slave.valid() ? terminal_.slave.get() : -1)));
@@ -265,12 +308,25 @@ class Restorer {
   Status finish(restore::Init* init) {
     restore::BuilderAnswer answer = PD_TRY(restore::decode_answer(init->answer()));
     restore::Site site(graph_, *reader_, state_.features, std::move(answer.opened));
+    site.plan = &plan_;
+    if (missing_ != nullptr) {
+      missing_->drop_end();
+      site.lazy = lazy_;
+      site.lazy.hand_over = [init](const restore::LazySpace& space, const Fd& uffd) {
+        return init->call(restore::encode_lazy_space(space), uffd.get());
+      };
+    }
     const RemoteAddr gap = PD_TRY(restore::find_common_gap(
         graph_, kernel::BatchArea::kBytes + kPageSize + restore::kScratchBytes));
     site.area = kernel::BatchArea::at(gap);
     site.scratch = gap + kernel::BatchArea::kBytes + kPageSize;
     roots_ = PD_TRY(outer_pids(*init, answer.roots));
     PD_TRY(restore::make_tree(plan_, roots_, &site, &skeletons_));
+    if (site.pages_lazy > 0) {
+      PD_TRY(init->call({}, -1));
+    } else {
+      missing_.reset();
+    }
     timing_.mark("memory");
     PD_TRY(restore::end_transients(plan_, &site, &skeletons_));
     PD_TRY(restore::set_process_groups(&site, &skeletons_));
@@ -291,6 +347,8 @@ class Restorer {
     }
     timing_.mark("resume");
     report_.pages = site.pages_loaded;
+    report_.lazy_pages = site.pages_lazy;
+    state_.missing_pages = std::move(missing_);
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns_) / 1000;
     report_.timing_json = timing_.json();
     state_.restored = report_;
@@ -419,6 +477,10 @@ class Restorer {
   object::Graph graph_;
   std::unique_ptr<store::EpochReader> reader_;
   restore::Plan plan_;
+  restore::LazyPolicy lazy_;
+  LazySettings lazy_settings_;
+  std::unique_ptr<MissingPages> missing_;         // null: everything is loaded at once
+  std::unique_ptr<restore::PageHost> page_host_;  // in the init
   kernel::TerminalPair terminal_;
   std::vector<pid_t> roots_;
   std::vector<Skeleton> skeletons_;

@@ -59,6 +59,19 @@ void GroupState::lose_epochs() {
   parent = newest ? newest->epoch : Epoch();
 }
 
+Status wait_for_pages(GroupState* state) {
+  if (state->missing_pages == nullptr) return {};
+  PD_TRY(state->missing_pages->wait(state->scope.init));
+  state->missing_pages.reset();
+  return {};
+}
+
+void serve_missing_pages(GroupState* state) {
+  if (state->missing_pages == nullptr) return;
+  Result<bool> settled = state->missing_pages->settle(state->scope.init);
+  if (settled.ok() && *settled) state->missing_pages.reset();
+}
+
 Result<std::string> read_boot_id() {
   std::string text = PD_TRY(kernel::proc::read_text("/proc/sys/kernel/random/boot_id"));
   return std::string(kernel::proc::trimmed(text));

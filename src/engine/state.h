@@ -17,6 +17,7 @@
 #include "capture/freeze.h"
 #include "capture/sysv_shm.h"
 #include "capture/wait_seen.h"
+#include "engine/missing_pages.h"
 #include "engine/options.h"
 #include "kernel/features.h"
 #include "kernel/pid_map.h"
@@ -80,7 +81,8 @@ class GroupState {
   Fd terminal;  // pty master
   std::optional<dev_t> terminal_device;
   std::optional<RestoreReport> restored;
-  Epoch parent;                           // epoch that the next one follows; 0: the newest
+  std::unique_ptr<MissingPages> missing_pages;  // null: every page is there
+  Epoch parent;                                 // epoch that the next one follows; 0: the newest
   std::map<Epoch, uint64_t> captured_ns;  // of epochs on their way to the disk, CLOCK_MONOTONIC
 
   object::IdTable ids;
@@ -110,6 +112,11 @@ Status kill_group(GroupState* state);
 // and doing so.
 std::optional<uint64_t> next_deadline_ns(const GroupState& state);
 void serve_deadlines(GroupState* state);
+
+// Returns when no page of a lazy restore is missing any more; the group runs meanwhile.
+Status wait_for_pages(GroupState* state);
+// Every few milliseconds while pages are missing.
+void serve_missing_pages(GroupState* state);
 
 // Writes the instance file into the store's folder.
 Status save_instance(const GroupState& state);

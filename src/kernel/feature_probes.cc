@@ -20,6 +20,7 @@
 #include "kernel/abi/prctl.h"
 #include "kernel/memory.h"
 #include "kernel/proc/read.h"
+#include "kernel/uffd_serve.h"
 #include "kernel/sock_diag.h"
 #include "kernel/task_info.h"
 
@@ -139,6 +140,7 @@ constexpr std::array<Probe, kFeatureCount> kProbes = {
     probe_mm_map,
     probe_timer_ids,
     probe_time_namespace,
+    can_serve_faults,
     probe_user_namespace,
     probe_io_uring,
 };

@@ -73,6 +73,11 @@ constexpr FeatureInfo kTable[] = {
     {Feature::kTimeNamespace, "time_namespace", "time namespaces, Linux 5.6: CONFIG_TIME_NS",
      Need::kOptional, "CLOCK_MONOTONIC jumps over the time for which a program was away",
      "use a kernel built with CONFIG_TIME_NS"},
+    {Feature::kLazyRestore, "lazy_restore",
+     "userfaultfd(2) for faults of the kernel and with events: CAP_SYS_PTRACE, "
+     "CONFIG_USERFAULTFD",
+     Need::kOptional, "a restored program starts only when all of its memory is there",
+     "run as root or with CAP_SYS_PTRACE, on a kernel built with CONFIG_USERFAULTFD"},
     {Feature::kUserNamespace, "user_namespace", "user namespaces: CONFIG_USER_NS", Need::kOptional,
      "nothing today; running without root will need them", "set user.max_user_namespaces above 0"},
     {Feature::kIoUring, "io_uring", "io_uring(7), Linux 5.1", Need::kOptional,

@@ -40,11 +40,12 @@ enum class Feature : size_t {
   kMmMap,
   kTimerIds,
   kTimeNamespace,
+  kLazyRestore,
   kUserNamespace,
   // The store.
   kIoUring,
 };
-inline constexpr size_t kFeatureCount = 20;
+inline constexpr size_t kFeatureCount = 21;
 
 enum class Need : uint8_t { kRequired, kOptional };
 

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "kernel/proc/maps.h"
 #include "restore/aio_ring.h"
+#include "restore/lazy_loader.h"
 #include "restore/page_loader.h"
 #include "restore/vma_calls.h"
 
@@ -180,18 +181,21 @@ class Builder {
   }
 
   Status load_pages() {
+    LazyLoader lazy(&skeleton_, &site_);
+    PD_TRY(lazy.choose(space_));
     BulkLoader bulk(&skeleton_, &site_);
     const bool can_bulk = PD_TRY(bulk.open());
     for (int i = 0; i < space_.vmas_size(); ++i) {
       const Vma& vma = space_.vmas(i);
-      if (!holds_pages(vma)) continue;
+      if (!holds_pages(vma) || lazy.takes(vma)) continue;
       const ObjectId inherited = kept(i) ? skeleton_.memory_of : ObjectId();
       PD_TRY(restore::load_pages(vma, inherited, &skeleton_, &site_, can_bulk ? &bulk : nullptr,
                                  &stream_));
     }
     PD_TRY(stream_.flush());
     site_.pages_loaded += bulk.pages();
-    return bulk.load();
+    PD_TRY(bulk.load());
+    return lazy.hand_over();
   }
 
   Status finish_mappings() {

@@ -1,24 +1,14 @@
 #include "restore/bulk_loader.h"
 
-#include <fcntl.h>
-#include <linux/userfaultfd.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-
 #include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <thread>
 
 #include "base/limits.h"
-#include "kernel/file.h"
 #include "kernel/memory.h"
-#include "kernel/pidfd.h"
 #include "kernel/uffd_copy.h"
-
-#ifndef UFFD_USER_MODE_ONLY
-#define UFFD_USER_MODE_ONLY 1
-#endif
+#include "restore/take_uffd.h"
 
 namespace perdure::restore {
 namespace {
@@ -53,17 +43,8 @@ void BulkLoader::add(const store::PageExtent& extent) {
 }
 
 Result<bool> BulkLoader::open() {
-  kernel::Batch making = site_.area.batch();
-  const size_t made = making.call(SYS_userfaultfd, {O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY});
-  PD_TRY(site_.area.run(&skeleton_.leader, &making));
-  const int64_t number = making.result(made);
-  if (number < 0) return false;
-  const Fd pidfd = PD_TRY(kernel::pidfd_open(skeleton_.pid));
-  uffd_ = PD_TRY(kernel::pidfd_getfd(pidfd.get(), static_cast<int>(number)));
-  PD_TRY(run_calls(site_, &skeleton_.leader, skeleton_.name(), [&](RemoteCalls* calls) {
-    calls->add("close a userfaultfd", SYS_close, {number});
-  }));
-  return kernel::enable_uffd(uffd_, 0).ok();
+  uffd_ = PD_TRY(take_uffd(&skeleton_, site_, Faults::kUserMode));
+  return uffd_.valid() && kernel::enable_uffd(uffd_, 0).ok();
 }
 
 Status BulkLoader::load() {

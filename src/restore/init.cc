@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/bytes.h"
+#include "kernel/control_socket.h"
 #include "kernel/own_mounts.h"
 #include "kernel/pidfd.h"
 
@@ -19,9 +21,11 @@ namespace perdure::restore {
 namespace {
 
 // What passes over the channel: the body's outcome (head, then its answer or message, then the
-// remedy), and then, from the engine, the message of release().
+// remedy); then, from the engine, calls (head, then the message), each answered by an outcome,
+// and last the message of release().
 constexpr uint32_t kSuccess = ~0u;
 constexpr uint32_t kOutcomeBytesMax = 64u << 20;
+constexpr uint32_t kKeepMax = 16;
 
 struct Outcome {
   uint32_t code;
@@ -29,10 +33,16 @@ struct Outcome {
   uint32_t remedy_size;
 };
 
+// A descriptor may travel beside it.
+struct CallHead {
+  uint32_t is_call;  // 0: a ReleaseMessage follows
+  uint32_t size;
+};
+
 struct ReleaseMessage {
   pid_t main_pid;
   uint32_t keep_count;
-  int keep[16];
+  int keep[kKeepMax];
 };
 
 // What a PID namespace needs: a /proc of its own.
@@ -73,6 +83,17 @@ bool receive_all(int channel, void* bytes, size_t size) {
     at += got;
     size -= static_cast<size_t>(got);
   }
+  return true;
+}
+
+// A head and the descriptor beside it arrive together, for they are sent by one call.
+bool receive_head(int channel, CallHead* head, Fd* descriptor) {
+  Fd borrowed = Fd::adopt(channel);
+  Result<kernel::Received> got = kernel::receive_bytes(
+      borrowed, MutableBytes(reinterpret_cast<uint8_t*>(head), sizeof(*head)));
+  (void)borrowed.release();
+  if (!got.ok() || got->bytes != sizeof(*head)) return false;
+  if (!got->descriptors.empty()) *descriptor = std::move(got->descriptors.front());
   return true;
 }
 
@@ -141,20 +162,40 @@ Result<std::string> run_body(const InitOptions& options, const Init::Body& body)
   return body();
 }
 
+// Until the engine releases us. False if it went away.
+bool serve_calls(const InitOptions& options, int channel) {
+  for (;;) {
+    CallHead head{};
+    Fd descriptor;
+    if (!receive_head(channel, &head, &descriptor)) return false;
+    if (head.is_call == 0) return true;
+    PD_ASSERT(options.serve && head.size <= kOutcomeBytesMax);
+    std::string message(head.size, '\0');
+    if (!receive_all(channel, message.data(), message.size())) return false;
+    Status served = options.serve(message, std::move(descriptor));
+    send_outcome(channel, served.ok() ? Result<std::string>(std::string())
+                                      : Result<std::string>(std::move(served).error()));
+  }
+}
+
 int run_init(const InitOptions& options, const Init::Body& body, int channel) {
   die_with_engine();
   block_all_signals();
   Result<std::string> outcome = run_body(options, body);
   send_outcome(channel, outcome);
   if (!outcome.ok()) return 1;
+  if (!serve_calls(options, channel)) return 1;
   ReleaseMessage release{};
   if (!receive_all(channel, &release, sizeof(release))) return 1;
   if (options.namespaces == Namespaces::kShared) return 0;
   (void)prctl(PR_SET_PDEATHSIG, 0);
   (void)prctl(PR_SET_NAME, "perdure-init");
   (void)chdir("/");
-  close_all_but(
-      std::vector<int>(release.keep, release.keep + std::min<uint32_t>(release.keep_count, 16)));
+  auto close_others = [&](std::vector<int> keep) {
+    keep.insert(keep.end(), release.keep, release.keep + std::min(release.keep_count, kKeepMax));
+    close_all_but(std::move(keep));
+  };
+  options.with_kept ? options.with_kept(close_others) : close_others({});
   return reap_until_empty(release.main_pid);
 }
 
@@ -184,8 +225,18 @@ Result<Init> Init::start(const InitOptions& options, const Body& body) {
   return Init(std::move(process), std::move(ours), std::move(ready).value());
 }
 
+Status Init::call(const std::string& message, int descriptor) {
+  const CallHead head{1, static_cast<uint32_t>(message.size())};
+  PD_TRY(kernel::send_bytes(channel_, bytes_of(head), descriptor));
+  PD_TRY(send_all(channel_.get(), message.data(), message.size()));
+  PD_TRY(receive_outcome(channel_.get()));
+  return {};
+}
+
 Status Init::release(pid_t main_pid, const std::vector<int>& keep) {
-  PD_ASSERT(keep.size() <= 16);
+  PD_ASSERT(keep.size() <= kKeepMax);
+  const CallHead head{0, 0};
+  PD_TRY_WITHIN("release the group's init", send_all(channel_.get(), &head, sizeof(head)));
   ReleaseMessage message{main_pid, static_cast<uint32_t>(keep.size()), {}};
   std::copy(keep.begin(), keep.end(), message.keep);
   PD_TRY_WITHIN("release the group's init", send_all(channel_.get(), &message, sizeof(message)));

@@ -27,6 +27,10 @@ struct InitOptions {
   std::string hostname;  // kOwn: empty keeps the host's
   std::string domainname;
   pid_t enter_namespaces_of = 0;  // kShared: a process whose namespaces are entered first; 0: ours
+  // In the init, for each call(), until it is released.
+  std::function<Status(const std::string& message, Fd descriptor)> serve;
+  // In the init, when it is released: calls `work` with descriptors that stay open.
+  std::function<void(const std::function<void(std::vector<int>)>& work)> with_kept;
 };
 
 class Init {
@@ -44,6 +48,8 @@ class Init {
   pid_t pid() const { return process_.pid; }
   const Fd& pidfd() const { return process_.pidfd; }
   Fd take_pidfd() { return std::move(process_.pidfd); }
+  // Has InitOptions::serve run in the init. descriptor: -1 for none.
+  Status call(const std::string& message, int descriptor);
   // Lets it live without the engine: closes every descriptor except `keep`, then reaps (kOwn) or
   // ends (kShared). main_pid: the group's command, as the init sees it; its exit status becomes the
   // init's.

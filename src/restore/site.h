@@ -10,12 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "kernel/features.h"
 #include "kernel/tracee.h"
 #include "object/graph.h"
 #include "restore/files.h"
+#include "restore/lazy_space.h"
 #include "restore/plan.h"
 #include "restore/remote_calls.h"
 #include "store/epoch_reader.h"
@@ -34,6 +36,14 @@ struct Skeleton {
   std::string name() const;
 };
 
+// Which pages are left for the pager to bring (lazy_loader.h).
+struct LazyPolicy {
+  // Empty: none are.
+  std::function<Status(const LazySpace&, const Fd& uffd)> hand_over;
+  uint64_t mapping_pages_min = 64;  // smaller mappings are loaded at once
+  uint64_t space_pages_min = 1024;  // 4 MiB load in the time that a pager takes to start
+};
+
 struct Site {
   Site(const object::Graph& records, const store::EpochReader& epoch,
        const kernel::Features& probed, OpenedFiles files)
@@ -46,7 +56,10 @@ struct Site {
   kernel::BatchArea area =
       kernel::BatchArea::at(RemoteAddr());  // at the same address in every skeleton
   RemoteAddr scratch;  // free in every address space, for moving the vdso; kScratchBytes
+  const Plan* plan = nullptr;
+  LazyPolicy lazy;
   uint64_t pages_loaded = 0;
+  uint64_t pages_lazy = 0;  // left for the pager
   std::vector<store::PageExtent>
       unverified;  // read plainly; their checksums are still to be looked at
 };

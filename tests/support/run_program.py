@@ -16,8 +16,11 @@ TRACKERS = {  # what must be disabled for the next best way of finding changed p
     "tracker_soft_dirty": "pagemap_scan,wp_async",
     "tracker_full": "pagemap_scan,wp_async,soft_dirty",
 }
+# A restore that leaves even small programs to the pager; its background reader waits, so that they meet missing pages.
+LAZY = {"PERDURE_LAZY": "mapping_pages=1,space_pages=1,delay_ms=150"}
 MODES = ["native", "save_and_continue", "save_kill_restore", "incremental", "restore_older", "attach", "attach_isolate",
-         "detach", "takeover", "engine_lost", "refused", "every", *TRACKERS]
+         "detach", "takeover", "engine_lost", "restore_eager", "restore_lazy", "lazy_checkpoint", "lazy_engine_lost", "refused",
+         "every", *TRACKERS]
 EVERY = ["--every", "10ms"]  # mode every: a hundred epochs a second from the first instruction on
 
 
@@ -177,8 +180,16 @@ class Session:
             time.sleep(0.01)
             perdure.checkpoint()
         self.lose_with_engine() if mode == "engine_lost" else self.lose()
-        perdure.restore(epoch=first if mode == "restore_older" else None,
-                        extra=["--isolate"] if mode == "attach_isolate" else [])
+        extra = {"attach_isolate": ["--isolate"], "restore_eager": ["--eager"]}.get(mode, [])
+        lazily = LAZY if "lazy" in mode else {}
+        perdure.restore(epoch=first if mode == "restore_older" else None, extra=extra, **lazily)
+        if mode == "lazy_checkpoint":  # pages are missing still
+            perdure.checkpoint()
+            self.lose()
+            perdure.restore(**lazily)
+        if mode == "lazy_engine_lost":
+            self.kill_engine()
+            perdure.takeover()
 
     def go(self):
         self.start()

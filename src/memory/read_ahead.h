@@ -1,0 +1,75 @@
+// ReadAhead: a thread that reads saved pages, checked, before they are placed. One owner asks and
+// takes, in the same order; at most kBlocksMax blocks are on their way.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "base/limits.h"
+#include "base/result.h"
+
+namespace perdure::memory {
+
+// Where the pages of one saved address space come from. Any thread.
+class PageSource {
+ public:
+  virtual ~PageSource() = default;
+  // Whole pages; what comes out has passed its checksum.
+  virtual Status read(uint64_t first_page, MutableBytes out) = 0;
+};
+
+class ReadAhead {
+ public:
+  static constexpr size_t kBlocksMax = 4;
+  static constexpr uint64_t kBlockPages = 256;
+
+  struct Block {
+    std::shared_ptr<PageSource> source;
+    uint64_t first_page = 0;
+    uint64_t pages = 0;
+    Status status;
+    MutableBytes bytes;  // valid until done()
+  };
+
+  static Result<std::unique_ptr<ReadAhead>> create();
+  explicit ReadAhead(Fd ready);
+  ~ReadAhead();
+  ReadAhead(const ReadAhead&) = delete;
+  ReadAhead& operator=(const ReadAhead&) = delete;
+
+  bool full() const { return asked_ == kBlocksMax; }
+  bool idle() const { return asked_ == 0; }
+  void ask(std::shared_ptr<PageSource> source, uint64_t first_page, uint64_t pages);
+  // The oldest block, once it has been read: until done() nothing else is taken.
+  std::optional<Block> take();
+  void done();
+  // From any thread: makes ready_fd() readable.
+  void wake_owner();
+  // Readable when take() has something new.
+  int ready_fd() const { return ready_.get(); }
+
+ private:
+  void work();
+  uint8_t* buffer(uint64_t number);
+
+  Fd ready_;
+  // Not touched before it is used: a small program needs little of it.
+  std::unique_ptr<uint8_t[]> memory_;
+  size_t asked_ = 0;  // not yet done(); the owner's own count
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable wanted_;
+  std::deque<Block> to_read_;
+  std::deque<Block> read_;
+  uint64_t begun_ = 0;
+  bool leave_ = false;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace perdure::memory

@@ -1,0 +1,77 @@
+#include "restore/lazy_loader.h"
+
+#include <algorithm>
+
+#include "base/limits.h"
+#include "kernel/uffd_copy.h"
+#include "kernel/uffd_serve.h"
+#include "restore/take_uffd.h"
+
+namespace perdure::restore {
+namespace {
+
+using object::Vma;
+
+bool is_fit(const Vma& vma) {
+  return vma.kind() == Vma::ANONYMOUS && !vma.grows_down() && !vma.droppable() && !vma.locked();
+}
+
+// A child that is made later gets its parent's pages by fork, so they have to be there.
+bool has_late_children(const Skeleton& skeleton, const Site& site) {
+  return std::any_of(skeleton.node->children.begin(), skeleton.node->children.end(),
+                     [&](size_t child) { return site.plan->nodes[child].birth == Birth::kLate; });
+}
+
+memory::PageRun pages_of(const Vma& vma) {
+  return {vma.start() >> kPageShift, (vma.end() - vma.start()) >> kPageShift};
+}
+
+}  // namespace
+
+Status LazyLoader::choose(const object::AddressSpace& space) {
+  const LazyPolicy& policy = site_.lazy;
+  if (!policy.hand_over || skeleton_.memory_of.value != 0 || has_late_children(skeleton_, site_))
+    return {};
+  chosen_.space = ObjectId(skeleton_.process().address_space());
+  uint64_t stored = 0;
+  for (const Vma& vma : space.vmas()) {
+    if (!is_fit(vma)) continue;
+    const memory::PageRun run = pages_of(vma);
+    uint64_t pages = 0;
+    for (const store::PageExtent& extent :
+         site_.reader.extents(chosen_.space, run.first, run.count)) {
+      pages += extent.count;
+    }
+    if (pages < policy.mapping_pages_min) continue;
+    stored += pages;
+    chosen_.ranges.push_back(run);
+  }
+  if (stored >= policy.space_pages_min && stored > 0) {
+    uffd_ = PD_TRY(take_uffd(&skeleton_, site_, Faults::kAll));
+    if (uffd_.valid() && !kernel::enable_uffd_serving(uffd_).ok()) uffd_.reset();
+  }
+  if (uffd_.valid()) {
+    site_.pages_lazy += stored;
+  } else {
+    chosen_.ranges.clear();
+  }
+  return {};
+}
+
+bool LazyLoader::takes(const Vma& vma) const {
+  const memory::PageRun run = pages_of(vma);
+  return std::find(chosen_.ranges.begin(), chosen_.ranges.end(), run) != chosen_.ranges.end();
+}
+
+Status LazyLoader::hand_over() {
+  if (chosen_.ranges.empty()) return {};
+  for (const memory::PageRun& run : chosen_.ranges) {
+    PD_TRY(kernel::register_uffd_missing(uffd_, RemoteAddr(run.first << kPageShift),
+                                         run.count << kPageShift));
+  }
+  PD_TRY(site_.lazy.hand_over(chosen_, uffd_));
+  uffd_.reset();
+  return {};
+}
+
+}  // namespace perdure::restore

@@ -1,0 +1,155 @@
+#include "restore/page_host.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/limits.h"
+#include "kernel/proc/read.h"
+#include "restore/lazy_space.h"
+
+namespace perdure::restore {
+namespace {
+
+constexpr const char* kLastPid = "/proc/sys/kernel/ns_last_pid";
+// Below this a PID namespace never starts over (RESERVED_PIDS in the kernel).
+constexpr pid_t kFirstPid = 300;
+constexpr pid_t kThreads = 2;
+// Pages of the newest frames, fetched first: what was written last is in use.
+constexpr uint64_t kHotPagesMax = 4096;
+
+class StoredPages final : public memory::PageSource {
+ public:
+  StoredPages(const store::EpochReader& reader, ObjectId space) : reader_(reader), space_(space) {}
+  Status read(uint64_t first_page, MutableBytes out) override {
+    return reader_.read_range(space_, first_page, out);
+  }
+
+ private:
+  const store::EpochReader& reader_;
+  ObjectId space_;
+};
+
+Result<std::string> last_pid() {
+  const std::string text = PD_TRY(kernel::proc::read_text(kLastPid));
+  return std::string(kernel::proc::trimmed(text));
+}
+
+Status set_last_pid(const std::string& number) {
+  return kernel::proc::write_text(kLastPid, number);
+}
+
+// The first of kThreads numbers in a row that nobody needs.
+pid_t free_numbers(const std::set<pid_t>& taken) {
+  pid_t first = kFirstPid;
+  for (auto at = taken.lower_bound(first); at != taken.end() && *at < first + kThreads;
+       at = taken.lower_bound(first)) {
+    first = *at + 1;
+  }
+  return first;
+}
+
+memory::PageSet set_of(const std::vector<store::PageExtent>& extents) {
+  memory::PageSet pages;
+  for (const store::PageExtent& extent : extents) pages.add({extent.first_page, extent.count});
+  return pages;
+}
+
+}  // namespace
+
+PageHost::PageHost(std::set<pid_t> taken, const store::EpochReader& reader,
+                   memory::Pager::Options options, PageProgress* progress)
+    : taken_(std::move(taken)),
+      reader_(reader),
+      options_(std::move(options)),
+      progress_(*progress) {}
+
+PageHost::~PageHost() {
+  // Its threads end with the process.
+  if (thread_.joinable()) thread_.detach();
+}
+
+Result<std::unique_ptr<PageHost>> PageHost::create(std::set<pid_t> taken,
+                                                   const store::EpochReader& reader,
+                                                   memory::Pager::Options options,
+                                                   PageProgress* progress) {
+  const std::string number = PD_TRY(last_pid());
+  PD_TRY(set_last_pid(number));
+  return std::make_unique<PageHost>(std::move(taken), reader, std::move(options), progress);
+}
+
+Status PageHost::take(const std::string& message, Fd uffd) {
+  const LazySpace lazy = PD_TRY(decode_lazy_space(message));
+  memory::Pager::Space space;
+  space.uffd = std::move(uffd);
+  space.source = std::make_shared<StoredPages>(reader_, lazy.space);
+  std::vector<store::PageExtent> all;
+  for (const memory::PageRun& run : lazy.ranges) {
+    for (const store::PageExtent& extent : reader_.extents(lazy.space, run.first, run.count)) {
+      segments_.push_back(PD_TRY(reader_.segment_fd(extent.location.segment)));
+      all.push_back(extent);
+    }
+  }
+  space.pages = set_of(all);
+  space.hot.push_back(newest_pages(all));
+  spaces_.push_back(std::move(space));
+  return {};
+}
+
+memory::PageSet PageHost::newest_pages(const std::vector<store::PageExtent>& extents) const {
+  std::vector<store::PageExtent> newest = extents;
+  std::sort(newest.begin(), newest.end(),
+            [](const store::PageExtent& a, const store::PageExtent& b) {
+              return std::pair(a.location.segment, a.location.block) >
+                     std::pair(b.location.segment, b.location.block);
+            });
+  uint64_t pages = 0;
+  auto end = newest.begin();
+  while (end != newest.end() && pages < kHotPagesMax) pages += (end++)->count;
+  newest.erase(end, newest.end());
+  std::sort(newest.begin(), newest.end(),
+            [](const store::PageExtent& a, const store::PageExtent& b) {
+              return a.first_page < b.first_page;
+            });
+  return set_of(newest);
+}
+
+Status PageHost::start() {
+  const std::string before = PD_TRY(last_pid());
+  PD_TRY(set_last_pid(std::to_string(free_numbers(taken_) - 1)));
+  std::unique_ptr<memory::ReadAhead> ahead = PD_TRY(memory::ReadAhead::create());
+  pager_ = PD_TRY(memory::Pager::create(std::move(spaces_), std::move(ahead), std::move(options_),
+                                        &progress_.pages_left));
+  thread_ = std::thread([this] {
+    Status done = pager_->run();
+    if (!done.ok()) end_group(done.error());
+  });
+  PD_TRY(set_last_pid(before));
+  for (pid_t number : PD_TRY(kernel::proc::list_numbers("/proc/self/task"))) {
+    if (taken_.contains(number))
+      return Error(Code::kExists, "the pager has a number that the group needs");
+  }
+  return {};
+}
+
+void PageHost::end_group(const Error& error) {
+  const std::string text = "memory could not be loaded, so the group was ended: " + error.message();
+  std::strncpy(progress_.failure, text.c_str(), sizeof(progress_.failure) - 1);
+  progress_.failed.store(true);
+  // Everybody but us (kill(2)), while the descriptors are open still.
+  (void)kill(-1, SIGKILL);
+  _exit(1);
+}
+
+void PageHost::leave_builder(const std::function<void(std::vector<int>)>& work) {
+  if (pager_ == nullptr) return work({});
+  pager_->begin_fill();
+  pager_->with_descriptors([&](std::vector<int> numbers) {
+    numbers.insert(numbers.end(), segments_.begin(), segments_.end());
+    work(std::move(numbers));
+  });
+}
+
+}  // namespace perdure::restore

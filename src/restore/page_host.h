@@ -1,0 +1,69 @@
+// PageHost: the pager in the group's init. There it lives exactly as long as it has to: no process
+// of the group outlives PID 1 of its namespace (pid_namespaces(7)), and the engine may die at any
+// moment. If the init is killed, its descriptors close a moment before the others end; so the
+// engine keeps copies (memory::Pager::Options::keeper), and a thread that waits for a page goes on
+// waiting until it is killed.
+//
+// Its two threads are numbers in the group's PID namespace; they get ones that no task of the group
+// needs.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "memory/pager.h"
+#include "store/epoch_reader.h"
+
+namespace perdure::restore {
+
+// In memory that the engine and the init share.
+struct PageProgress {
+  std::atomic<uint64_t> pages_left;
+  std::atomic<bool> failed;  // `failure` says why; the group ends
+  char failure[2048];
+};
+
+class PageHost {
+ public:
+  // In the builder. taken: numbers that tasks, groups and sessions of the group have. Fails where
+  // thread numbers cannot be chosen.
+  static Result<std::unique_ptr<PageHost>> create(std::set<pid_t> taken,
+                                                  const store::EpochReader& reader,
+                                                  memory::Pager::Options options,
+                                                  PageProgress* progress);
+  // Lives until the process ends.
+  PageHost(std::set<pid_t> taken, const store::EpochReader& reader, memory::Pager::Options options,
+           PageProgress* progress);
+  ~PageHost();
+
+  // A message of encode_lazy_space().
+  Status take(const std::string& message, Fd uffd);
+  // Once all were taken. Not earlier than needed: while a process with threads is being copied by
+  // fork(2), every page costs an interrupt of the processor where the threads ran.
+  Status start();
+  // The group is about to run. Calls `work` with all descriptors that the pager needs, while it
+  // opens and closes none.
+  void leave_builder(const std::function<void(std::vector<int>)>& work);
+
+ private:
+  memory::PageSet newest_pages(const std::vector<store::PageExtent>& extents) const;
+  [[noreturn]] void end_group(const Error& error);
+
+  std::set<pid_t> taken_;
+  const store::EpochReader& reader_;
+  memory::Pager::Options options_;
+  PageProgress& progress_;
+  std::vector<memory::Pager::Space> spaces_;
+  std::vector<int> segments_;
+  std::unique_ptr<memory::Pager> pager_;
+  std::thread thread_;
+};
+
+}  // namespace perdure::restore
