@@ -67,6 +67,11 @@ Status apply_frame(const Frame& frame, EpochState& state, Touched* touched) {
 
 }  // namespace
 
+bool full_index_due(const EpochRecord& base, uint64_t delta_bytes, uint64_t full_bytes) {
+  if (base.depth + 1 > kChainMax || delta_bytes >= full_bytes) return true;
+  return base.depth + 1 > kChainUsual && base.chain_bytes + delta_bytes >= full_bytes;
+}
+
 void Catalog::add(EpochRecord record) {
   next_epoch = std::max(next_epoch, Epoch(record.info.epoch.value + 1));
   const auto at = std::partition_point(epochs.begin(), epochs.end(), [&](const EpochRecord& other) {
@@ -84,6 +89,10 @@ const EpochRecord* Catalog::find(Epoch epoch) const {
       std::partition_point(epochs.begin(), epochs.end(),
                            [&](const EpochRecord& record) { return record.info.epoch < epoch; });
   return at != epochs.end() && at->info.epoch == epoch ? &*at : nullptr;
+}
+
+EpochRecord* Catalog::find(Epoch epoch) {
+  return const_cast<EpochRecord*>(std::as_const(*this).find(epoch));
 }
 
 std::vector<uint8_t> encode_metadata(std::vector<uint8_t> out, Bytes index, Bytes commit) {

@@ -19,6 +19,15 @@ struct EpochRecord {
   uint64_t chain_bytes = 0;  // of the indexes from the last full one on
 };
 
+// An epoch and its commit frame.
+struct EpochPlace {
+  Epoch epoch;
+  FramePlace commit;
+};
+
+// Whether an index of everything is worth more than one more link in the chain of changes.
+bool full_index_due(const EpochRecord& base, uint64_t delta_bytes, uint64_t full_bytes);
+
 struct Commit {
   EpochRecord record;  // commit place: not part of the bytes
   FramePlace base;
@@ -34,6 +43,7 @@ struct Catalog {
   // Replaces an epoch of the same number.
   void add(EpochRecord record);
   const EpochRecord* find(Epoch epoch) const;
+  EpochRecord* find(Epoch epoch);
 };
 
 // The payload of a metadata or commit frame. records begins with room for the head

@@ -1,8 +1,8 @@
 // Device: what the store needs of a directory on a disk, so that a simulated disk can tear, drop,
 // reorder and corrupt what was not synced. Invariant for implementations: what was written before a
 // successful sync() survives a loss of power; what was not may survive in any part and order. A
-// created or removed name survives after sync_names(). A File may be used by several threads at
-// once; a Device is used by one.
+// created or removed name survives after sync_names(). Both may be used by several threads at
+// once.
 #pragma once
 
 #include <cstdint>

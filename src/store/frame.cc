@@ -219,6 +219,12 @@ Result<std::shared_ptr<const PageTable>> SegmentSet::read_page_table(FramePlace 
   return table;
 }
 
+void SegmentSet::forget(uint32_t segment) {
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(tables_, [&](const auto& entry) { return entry.first.segment == segment; });
+  files_.erase(segment);
+}
+
 void SegmentSet::keep_only(const std::vector<uint32_t>& segments) {
   const std::scoped_lock lock(mutex_);
   tables_.clear();

@@ -63,6 +63,7 @@ class SegmentSet {
   Result<std::shared_ptr<const PageTable>> read_page_table(FramePlace place) const;
   // Forgets files that are not among these, so that their space is given back.
   void keep_only(const std::vector<uint32_t>& segments);
+  void forget(uint32_t segment);
 
   uint64_t store_id() const { return store_id_; }
 

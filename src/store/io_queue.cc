@@ -80,6 +80,11 @@ IoQueue::Ticket IoQueue::now() const {
 }
 
 void IoQueue::run_behind() {
+  if (may_thread_ == Thread::kAtOnce) {
+    std::unique_lock lock(mutex_);
+    run_until(lock, added_);
+    return;
+  }
   if (may_thread_ == Thread::kNone) {
     if (settled_ != nullptr) kernel::raise_event(*settled_);
     return;

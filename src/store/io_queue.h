@@ -53,7 +53,8 @@ class IoQueue {
   // So many are kept for the next time.
   static constexpr size_t kBuffersKept = 8;
 
-  enum class Thread : uint8_t { kNone, kIfUseful };
+  // kNone: whoever waits executes; kAtOnce: so does whoever calls run_behind().
+  enum class Thread : uint8_t { kNone, kAtOnce, kIfUseful };
   // settled: an eventfd that is raised when a sync was executed or given up, and when there is
   // something to execute that no thread will; may be null.
   IoQueue(std::shared_ptr<Device> device, Thread thread, const Fd* settled = nullptr);

@@ -51,16 +51,7 @@ Status LogWriter::resume(FramePlace end_of_log, uint64_t anchor_sequence) {
   return Ok{};
 }
 
-void LogWriter::leave_segment() {
-  PD_ASSERT(!frame_.open && fill_ == 0);
-  segment_ = {};
-}
-
 FramePlace LogWriter::end() const { return {segment_.number, end_block()}; }
-
-void LogWriter::segments_deleted(uint64_t bytes) {
-  setup_.allocated_bytes -= std::min(bytes, setup_.allocated_bytes);
-}
 
 // --- pages
 
@@ -269,7 +260,7 @@ Status LogWriter::queue_anchor(FramePlace catalog, End how) {
 uint64_t LogWriter::next_segment_bytes(uint64_t blocks) const {
   uint64_t bytes = setup_.segment_bytes != 0 ? setup_.segment_bytes : kSegmentBytesMin;
   const uint64_t most = setup_.segment_bytes != 0 ? bytes : kSegmentBytesMax;
-  while (bytes < most && bytes < setup_.allocated_bytes / 4) bytes *= 2;
+  while (bytes < most && bytes < setup_.space->allocated_bytes / 4) bytes *= 2;
   return std::max(bytes, (blocks + kFirstFrameBlock) * kBlockSize);
 }
 
@@ -290,10 +281,11 @@ Result<std::shared_ptr<File>> LogWriter::create_segment(uint32_t number, uint64_
 Status LogWriter::begin_segment(uint64_t blocks) {
   PD_TRY(flush());
   uint64_t bytes = next_segment_bytes(blocks);
-  const uint32_t number = setup_.newest_segment + 1;
+  const uint32_t number = ++setup_.space->newest_segment;
   auto file = create_segment(number, &bytes);
   if (!file.ok()) {
     if (file.error().code() != Code::kFull) return std::move(file).error();
+    setup_.space->was_full = true;
     const auto left = setup_.device->free_bytes();
     const std::string have = left.ok() ? std::to_string(*left >> 20) + " MiB left, " : "";
     return Error(Code::kFull, "no space for the store in " + setup_.device->name() + ": " + have +
@@ -310,8 +302,8 @@ Status LogWriter::begin_segment(uint64_t blocks) {
   if (has_segment()) queue_.sync(segment_.file);
   one_segment_ = one_segment_ && unsynced_bytes_ == 0;
   segment_ = {number, static_cast<uint32_t>(bytes / kBlockSize), *file};
-  setup_.newest_segment = number;
-  setup_.allocated_bytes += bytes;
+  begun_.push_back(number);
+  setup_.space->allocated_bytes += bytes;
   block_ = kFirstFrameBlock;
   anchor_sequence_ = 0;
   return write_segment_header();
@@ -339,30 +331,54 @@ Status LogWriter::write_segment_header() {
 
 Result<LogWriter::Mark> LogWriter::mark() {
   PD_TRY(flush());
-  return Mark{segment_, block_, setup_.newest_segment, anchor_sequence_};
+  begun_.clear();
+  return Mark{segment_, block_, anchor_sequence_};
 }
 
-Status LogWriter::rewind(const Mark& to) {
+void LogWriter::drop_unqueued() {
   frame_.open = false;
   fill_ = 0;
   unsynced_.clear();
   unsynced_bytes_ = 0;
   one_segment_ = true;
-  const bool failed = !queue_.failure().ok();
-  queue_.reset();
-  while (setup_.newest_segment > to.newest_segment) {
-    const std::string file_name = segment_name(setup_.newest_segment);
+}
+
+Status LogWriter::delete_begun() {
+  while (!begun_.empty()) {
+    const std::string file_name = segment_name(begun_.back());
+    begun_.pop_back();
     const auto file = setup_.device->open(file_name, FileMode::kRead);
     if (file.ok()) {
       const auto size = (*file)->size();
-      if (size.ok()) segments_deleted(*size);
+      if (size.ok()) setup_.space->allocated_bytes -= *size;
     }
     PD_TRY(setup_.device->remove(file_name));
-    --setup_.newest_segment;
   }
+  return Ok{};
+}
+
+Status LogWriter::rewind(const Mark& to) {
+  drop_unqueued();
+  const bool failed = !queue_.failure().ok();
+  queue_.reset();
   segment_ = failed ? Segment{} : to.segment;
   block_ = to.block;
   if (segment_.number == to.segment.number) anchor_sequence_ = to.anchor_sequence;
+  return delete_begun();  // last: whatever comes of it, nothing is written to them any more
+}
+
+void LogWriter::start_afresh() {
+  drop_unqueued();
+  queue_.reset();
+  segment_ = {};
+}
+
+Status LogWriter::go_on_in(const Mark& end_of_other) {
+  PD_TRY(queue_sync());
+  segment_ = end_of_other.segment;
+  block_ = end_of_other.block;
+  anchor_sequence_ = end_of_other.anchor_sequence;
+  begun_.clear();
   return Ok{};
 }
 

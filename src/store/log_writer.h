@@ -5,6 +5,7 @@
 // synced before anything of segment N+1 is.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,13 @@ namespace perdure::store {
 
 enum class Compress : uint8_t { kNo, kYes };
 
+// What all who write segments of one store share, on whatever thread.
+struct LogSpace {
+  std::atomic<uint32_t> newest_segment = 0;   // the highest number in use; the next one is higher
+  std::atomic<uint64_t> allocated_bytes = 0;  // by all segments: sizes the next one
+  std::atomic<bool> was_full = false;         // a segment could not be made
+};
+
 class LogWriter {
  public:
   struct Setup {
@@ -29,9 +37,8 @@ class LogWriter {
     const Clock* clock = nullptr;
     uint64_t store_id = 0;
     Compress compress = Compress::kNo;
-    uint32_t newest_segment = 0;   // the highest number in use; the next one is higher
-    uint64_t allocated_bytes = 0;  // by all segments: sizes the next one
-    uint64_t segment_bytes = 0;    // 0: by the size of the store
+    std::shared_ptr<LogSpace> space = std::make_shared<LogSpace>();
+    uint64_t segment_bytes = 0;  // 0: by the size of the store
     IoQueue::Thread thread = IoQueue::Thread::kIfUseful;
     const Fd* settled_event = nullptr;  // see IoQueue
   };
@@ -40,9 +47,7 @@ class LogWriter {
 
   // Goes on in an existing segment, at a block behind which nothing was ever written.
   Status resume(FramePlace end, uint64_t anchor_sequence);
-  // The next frame begins a new segment; so does begin_segment() at once, with room for at least so
-  // many blocks.
-  void leave_segment();
+  // Begins a new segment, with room for at least so many blocks.
   Status begin_segment(uint64_t blocks);
   bool has_segment() const { return segment_.file != nullptr; }
 
@@ -80,26 +85,38 @@ class LogWriter {
     uint32_t blocks = 0;
     std::shared_ptr<File> file;
   };
-  // A place to come back to.
+  // A place in a segment that is being written.
   struct Mark {
     Segment segment;
     uint32_t block = 0;
-    uint32_t newest_segment = 0;
     uint64_t anchor_sequence = 0;
   };
+  // Where the next frame will be written; nothing is waiting to be queued.
+  Mark place() const { return {segment_, block_, anchor_sequence_}; }
+  // The place to come back to; an earlier one is forgotten.
   Result<Mark> mark();
-  // Drops what was appended since: segments that were begun are deleted. Nothing of it may be
-  // committed. After a failure of the queue, which is forgotten here, the log goes on in a new
+  // Drops what was appended since the mark: segments that were begun are deleted. Nothing of it may
+  // be committed. After a failure of the queue, which is forgotten here, the log goes on in a new
   // segment.
   Status rewind(const Mark& mark);
+  // Drops what is not queued yet and forgets a failure of the queue; the log goes on in a new
+  // segment.
+  void start_afresh();
+  // Goes on in a segment of another LogWriter of this store, which is gone; all of that segment is
+  // durable, and what was appended here is queued to be synced.
+  Status go_on_in(const Mark& end_of_other);
+  // The segments begun since the mark.
+  const std::vector<uint32_t>& begun() const { return begun_; }
 
   IoQueue& queue() { return queue_; }
   const IoQueue& queue() const { return queue_; }
   // Where the next frame will lie, if it fits there.
   FramePlace end() const;
-  uint32_t newest_segment() const { return setup_.newest_segment; }
-  uint64_t allocated_bytes() const { return setup_.allocated_bytes; }
-  void segments_deleted(uint64_t bytes);
+  // The next frame will lie in this segment or a later one.
+  uint32_t first_segment() const {
+    return has_segment() ? segment_.number : setup_.space->newest_segment + 1;
+  }
+  const std::shared_ptr<LogSpace>& space() const { return setup_.space; }
   // The catalog that headers of new segments name.
   void set_catalog(FramePlace catalog) { catalog_ = catalog; }
 
@@ -112,6 +129,8 @@ class LogWriter {
     uint64_t sums[kFramePagesMax];
   };
 
+  void drop_unqueued();
+  Status delete_begun();
   Status open_page_frame(Epoch epoch);
   Status seal_page_frame();
   uint64_t compress_page_frame(uint8_t* frame, uint32_t* unit_bytes);
@@ -128,6 +147,7 @@ class LogWriter {
   Setup setup_;
   IoQueue queue_;
   Segment segment_;
+  std::vector<uint32_t> begun_;
   FramePlace catalog_;
   uint64_t anchor_sequence_ = 0;
 

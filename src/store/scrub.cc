@@ -3,9 +3,9 @@
 #include <map>
 #include <utility>
 
-#include "store/collect.h"
 #include "store/page_read.h"
 #include "store/store_impl.h"
+#include "store/usage.h"
 
 namespace perdure::store {
 namespace {
@@ -130,8 +130,8 @@ class Scrubber {
 
 Result<ScrubReport> Store::scrub(const std::function<void(const ScrubProgress&)>& progress) const {
   auto files = std::make_shared<SegmentSet>(impl_->device, impl_->segments()->store_id());
-  ScrubReport report =
-      PD_TRY(Scrubber(std::move(files), *impl_->clock, progress).run(impl_->catalog()));
+  const Catalog& catalog = *PD_TRY(impl_->readable_catalog());
+  ScrubReport report = PD_TRY(Scrubber(std::move(files), *impl_->clock, progress).run(catalog));
   // Damage that recovery went around has cost epochs that are in no catalog any more.
   for (const std::string& warning : impl_->warnings) report.damage.push_back({Epoch(), warning});
   return report;

@@ -120,7 +120,7 @@ std::optional<EpochInfo> Store::newest() const {
 }
 
 Result<std::unique_ptr<EpochReader>> Store::read_epoch(Epoch epoch) const {
-  const EpochRecord* record = impl_->catalog().find(epoch);
+  const EpochRecord* record = PD_TRY(impl_->readable_catalog())->find(epoch);
   if (record == nullptr) {
     return Error(Code::kNotFound,
                  "there is no epoch " + std::to_string(epoch.value) + " in " + name())

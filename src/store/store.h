@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "store/collect.h"
 #include "store/device.h"
 #include "store/epoch_reader.h"
 #include "store/epoch_writer.h"
@@ -49,13 +50,6 @@ struct SpaceReport {
   uint64_t segments = 0;
   uint64_t allocated_bytes = 0;  // what the segment files take
 };
-struct CollectReport {
-  uint64_t epochs_dropped = 0;
-  uint64_t segments_deleted = 0;
-  uint64_t bytes_copied = 0;  // by compaction
-  uint64_t live_bytes = 0;    // what the kept epochs need, about
-};
-
 struct ScrubReport {
   uint64_t epochs = 0;
   uint64_t bytes_checked = 0;
@@ -107,12 +101,15 @@ class Store {
   // Readers: look for what a writer has committed or dropped since.
   Status refresh();
 
-  // Forgets the epochs that the policy does not keep. Cheap enough for every epoch: space is given
-  // back once it is worth it (more than 8 MiB and a quarter of the store, or 256 epochs and as many
-  // as are kept): segments that nothing needs are deleted, mostly dead ones compacted, some at a
-  // time. Waits for epochs under way; none may be being filled.
+  // Forgets the epochs that the policy does not keep (of many, up to one in 64 a little later); for
+  // every epoch, between submit() and begin_epoch(). It waits for nothing: space is given back by a
+  // thread of the store, once it is worth it (more than 8 MiB and a quarter of the store, or 256
+  // epochs and as many as are kept): segments that nothing needs are deleted, mostly dead ones
+  // compacted. Reports what was done since the last call. An error is one of that thread, told
+  // once: nothing is lost, and it tries again.
   Result<CollectReport> retain(const Retention& policy);
-  // Forgets these epochs (may be none), and gives space back now.
+  // Forgets these epochs (may be none), and gives space back now: waits for epochs under way; none
+  // may be being filled.
   Result<CollectReport> drop(const std::vector<Epoch>& epochs);
 
   // Verifies every checksum of every epoch. progress may be empty; it is called a few times a

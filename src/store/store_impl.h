@@ -26,6 +26,11 @@ class Store::Impl {
     core->settle_done();
     return core->catalog();
   }
+  // The same, and everything that it names can be read.
+  Result<const Catalog*> readable_catalog() const {
+    if (core) PD_TRY(core->settle_places());
+    return &catalog();
+  }
   const std::shared_ptr<SegmentSet>& segments() const { return core ? core->files() : files; }
 };
 

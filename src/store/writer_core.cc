@@ -23,8 +23,8 @@ LogWriter::Setup log_setup(const WriterCore::Setup& setup, const Fd* settled_eve
   log.clock = setup.clock;
   log.store_id = setup.found.store_id;
   log.compress = setup.compress;
-  log.newest_segment = setup.found.segments.empty() ? 0 : setup.found.segments.back();
-  log.allocated_bytes = setup.found.allocated_bytes;
+  log.space->newest_segment = setup.found.segments.empty() ? 0 : setup.found.segments.back();
+  log.space->allocated_bytes = setup.found.allocated_bytes;
   log.segment_bytes = setup.segment_bytes;
   log.thread = setup.thread;
   log.settled_event = settled_event;
@@ -76,6 +76,7 @@ Result<std::shared_ptr<WriterCore>> WriterCore::create(Setup setup) {
       new WriterCore(std::move(setup), std::move(event)));  // NOLINT: private constructor
   const Recovered& found = core->setup_.found;
   core->is_new_ = is_new;
+  core->make_collector();
   if (is_new) {
     PD_TRY(core->prepare());
   } else if (!found.clean && !core->catalog_.epochs.empty()) {
@@ -101,45 +102,36 @@ Status WriterCore::prepare() {
     PD_TRY(log_.queue_sync());
     PD_TRY(log_.queue().wait(log_.queue().now()));  // a first segment without a header is no store
     // Supersedes what a crash left behind. A new store has nothing to supersede.
-    if (!is_new_) PD_TRY(write_catalog(catalog_));
+    if (!is_new_) PD_TRY(write_catalog());
     is_new_ = false;
   }
   ready_ = true;
   return Ok{};
 }
 
-Status WriterCore::write_catalog(Catalog catalog) {
+// Behind the sync of the last commit, so that it lists durable epochs only; the next sync makes it
+// durable itself.
+Status WriterCore::queue_catalog() {
+  Catalog catalog = catalog_;
+  for (const auto& pending : pending_) catalog.add(pending->record);
   ++catalog.sequence;
   catalog.next_epoch = next_epoch_;
-  const std::vector<uint8_t> bytes = encode_catalog(catalog);
-  const FramePlace place = PD_TRY(log_.append(FrameKind::kCatalog, Epoch(), bytes));
-  PD_TRY(log_.queue_sync());
+  const std::vector<uint8_t> encoded = encode_catalog(catalog);
+  const FramePlace place = PD_TRY(log_.append(FrameKind::kCatalog, Epoch(), encoded));
   PD_TRY(log_.queue_anchor(place, LogWriter::End::kOpen));
-  PD_TRY(log_.queue().wait(log_.queue().now()));
-  catalog_ = std::move(catalog);
+  catalog_.sequence = catalog.sequence;
   catalog_place_ = place;
   log_.set_catalog(place);
   commits_since_catalog_ = 0;
   catalog_at_bytes_ = log_.appended_bytes();
-  catalog_bytes_ = bytes.size();
+  catalog_bytes_ = encoded.size();
   return Ok{};
 }
 
-void WriterCore::forget_epochs(const std::vector<Epoch>& epochs) {
-  std::erase_if(catalog_.epochs, [&](const EpochRecord& record) {
-    if (std::find(epochs.begin(), epochs.end(), record.info.epoch) == epochs.end()) return false;
-    forgotten_bytes_ += record.info.bytes_written;
-    ++forgotten_epochs_;
-    return true;
-  });
-}
-
-Status WriterCore::replace_catalog(Catalog catalog) {
-  PD_TRY(write_catalog(std::move(catalog)));
-  // The state in memory says where things were.
-  state_ = {};
-  tip_.reset();
-  return Ok{};
+Status WriterCore::write_catalog() {
+  PD_TRY(queue_catalog());
+  PD_TRY(log_.queue_sync());
+  return log_.queue().wait(log_.queue().now());
 }
 
 Status WriterCore::begin_maintenance() {
@@ -148,29 +140,15 @@ Status WriterCore::begin_maintenance() {
   }
   settle_all();
   if (failed_ || !log_.queue().failure().ok()) PD_TRY(recover_from_failure());
+  PD_TRY(settle_places());
   return prepare();
 }
 
-// Behind the sync of the last commit, so that it lists durable epochs only; the next sync makes it
-// durable itself.
 void WriterCore::write_catalog_if_due() {
   const uint64_t commits = std::max<uint64_t>(kCatalogCommits, catalog_.epochs.size() / 4);
   const uint64_t bytes = std::max<uint64_t>(kCatalogBytes, 8 * catalog_bytes_);
   if (commits_since_catalog_ < commits && log_.appended_bytes() - catalog_at_bytes_ < bytes) return;
-  Catalog catalog = catalog_;
-  for (const auto& pending : pending_) catalog.add(pending->record);
-  ++catalog.sequence;
-  catalog.next_epoch = next_epoch_;
-  const std::vector<uint8_t> encoded = encode_catalog(catalog);
-  const auto place = log_.append(FrameKind::kCatalog, Epoch(), encoded);
-  if (!place.ok()) return;  // no space for a hint: the commit stands, and the next one tries again
-  if (!log_.queue_anchor(*place, LogWriter::End::kOpen).ok()) return;
-  catalog_.sequence = catalog.sequence;
-  catalog_place_ = *place;
-  log_.set_catalog(*place);
-  commits_since_catalog_ = 0;
-  catalog_at_bytes_ = log_.appended_bytes();
-  catalog_bytes_ = encoded.size();
+  (void)queue_catalog();  // no space for a hint: the commit stands, and the next one tries again
 }
 
 // --- begin
@@ -178,8 +156,9 @@ void WriterCore::write_catalog_if_due() {
 Status WriterCore::recover_from_failure() {
   settle_all();
   loss_told_ = false;
-  PD_TRY(log_.rewind({{}, 0, log_.newest_segment(), 0}));
-  log_.leave_segment();
+  (void)settle_places();
+  line_broken_ = true;
+  log_.start_afresh();
   state_ = {};
   tip_.reset();
   ready_ = false;
@@ -199,6 +178,9 @@ Status WriterCore::load_state(Epoch parent) {
   }
   if (tip_ && tip_->info.epoch == parent) return Ok{};
   PD_ASSERT(record != nullptr);  // the newest pending epoch is the tip
+  PD_TRY(settle_places());
+  record = catalog_.find(parent);
+  line_broken_ = true;
   EpochState state = PD_TRY(read_state(*files_, record->commit));
   state_ = std::move(state);
   tip_ = *record;
@@ -225,6 +207,7 @@ Result<Epoch> WriterCore::begin(std::optional<Epoch> parent, Contents contents, 
                  "epoch " + std::to_string(epoch_.value) + " is still being filled");
   }
   settle_done();
+  if (Status status = attend(); !status.ok()) collect_error_ = std::move(status).error();
   while (pending_.size() >= kInFlightEpochsMax) settle_front();
   if (!log_.queue().failure().ok()) settle_all();
   if (!parent && contents == Contents::kInherit) PD_TRY(tell_of_loss());
@@ -243,6 +226,7 @@ Result<Epoch> WriterCore::begin(std::optional<Epoch> parent, Contents contents, 
   from_empty_ = contents == Contents::kEmpty || parent->value == 0;
   if (!from_empty_) PD_TRY(load_state(*parent));
   mark_ = PD_TRY(log_.mark());
+  first_segment_ = log_.first_segment();
   bytes_at_begin_ = log_.appended_bytes();
   forget_filling();
   epoch_ = next_epoch_;
@@ -263,6 +247,7 @@ void WriterCore::abandon() {
   PD_ASSERT(filling());
   forget_filling();
   settle_all();  // before the queue is reset, which forgets whom a failure struck
+  (void)settle_places();
   failed_ = failed_ || !log_.queue().failure().ok();
   // Only a name can fail to be removed here; what is left then is dead space.
   const Status status = log_.rewind(mark_);
@@ -273,6 +258,8 @@ void WriterCore::abandon() {
 
 Status WriterCore::close() {
   settle_all();
+  (void)settle_places();
+  collector_.reset();
   if (!ready_ || failed_ || !log_.has_segment()) return Ok{};
   if (log_.unsynced_bytes() != 0) PD_TRY(log_.queue_sync());
   PD_TRY(log_.queue_anchor(catalog_place_, LogWriter::End::kClean));

@@ -4,7 +4,6 @@
 // EpochWriter or a PendingEpoch needs it.
 #pragma once
 
-#include <algorithm>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -14,9 +13,12 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "store/catalog.h"
+#include "store/collect.h"
+#include "store/collector.h"
 #include "store/epoch_writer.h"
 #include "store/log_writer.h"
 #include "store/recovery.h"
+#include "store/retention.h"
 
 namespace perdure::store {
 
@@ -24,7 +26,13 @@ namespace perdure::store {
 struct PendingCommit {
   EpochRecord record;
   IoQueue::Ticket ticket = 0;
-  bool announced = false;  // take_settled() tells of it
+  // What it changed, until it is settled and nothing is being collected; from nothing if
+  // from_empty.
+  Delta delta;
+  bool from_empty = false;
+  FramePlace parent_commit;    // what it is based on, unless from_empty
+  uint32_t first_segment = 0;  // nothing that it wrote lies in an earlier one
+  bool announced = false;      // take_settled() tells of it
   bool settled = false;
   std::optional<Error> error;  // once settled
 };
@@ -76,21 +84,11 @@ class WriterCore {
   void settle_all();
   bool filling() const { return epoch_.value != 0; }
   const Catalog& catalog() const { return catalog_; }
-  // Settles everything and makes the log ready; kInvalid if an epoch is being filled.
-  Status begin_maintenance();
-  // Forgets epochs. That is durable with the next catalog: until then a crash brings them back.
-  void forget_epochs(const std::vector<Epoch>& epochs);
-  // Writes a catalog and waits until it is durable.
-  Status write_catalog() { return write_catalog(catalog_); }
-  // The same epochs, stored elsewhere.
-  Status replace_catalog(Catalog catalog);
-  // No segment from this one on may be deleted, even if no epoch needs it.
-  uint32_t oldest_needed() const { return std::min(catalog_place_.segment, log_.end().segment); }
-  // Bytes and number of the epochs forgotten since the last call of collected().
-  uint64_t forgotten_bytes() const { return forgotten_bytes_; }
-  uint64_t forgotten_epochs() const { return forgotten_epochs_; }
-  void collected() { forgotten_bytes_ = forgotten_epochs_ = 0; }
-  LogWriter& log() { return log_; }
+  // See Store.
+  Result<CollectReport> retain(const Retention& policy);
+  Result<CollectReport> drop(const std::vector<Epoch>& epochs);
+  // Waits until the catalog names only what is written.
+  Status settle_places();
   const std::shared_ptr<SegmentSet>& files() const { return files_; }
   // Makes the log ready to be appended to; done by begin().
   Status prepare();
@@ -102,7 +100,8 @@ class WriterCore {
 
   Status recover_from_failure();
   Status load_state(Epoch parent);
-  Status write_catalog(Catalog catalog);
+  Status write_catalog();
+  Status queue_catalog();
   void forget_filling();
 
   Status store_run(ObjectDelta& change, uint64_t first_page, Bytes pages);
@@ -121,6 +120,32 @@ class WriterCore {
   void settle_front();
   Status tell_of_loss();
   void loss_told();
+
+  // Collecting: the writer's half (writer_collect.cc). Epochs in their new places, on their way to
+  // the disk with a catalog.
+  struct Listing {
+    IoQueue::Ticket ticket = 0;
+    std::vector<EpochRecord> before;  // of epochs whose new place is lost if this is
+    std::vector<SegmentUse> dead;     // then
+  };
+  enum class Collecting : uint8_t { kNo, kLooking, kListing, kRemoving, kDiscarding };
+  void make_collector();
+  // Settles everything and makes the log ready; kInvalid if an epoch is being filled.
+  Status begin_maintenance();
+  void forget_epochs(const std::vector<Epoch>& epochs);
+  uint64_t apply_retention(const Retention& policy);
+  bool worth_collecting() const;
+  void start_collecting(uint64_t copy_bytes_max);
+  Status attend();
+  Status attend_finding();
+  bool catch_up();
+  Status list_anew();
+  Status rewrite_line(Compaction& compaction, Listing& listing);
+  void settle_listing();
+  void give_up_collecting();
+  void end_collecting();
+  void move_epoch(const EpochRecord& to);
+  CollectReport report_since_last();
 
   Setup setup_;
   std::shared_ptr<SegmentSet> files_;
@@ -141,8 +166,22 @@ class WriterCore {
   bool ready_ = false;   // prepare() was done
   bool failed_ = false;  // a submitted epoch was lost since the last begin()
   Epoch next_epoch_{1};
-  uint64_t forgotten_bytes_ = 0;
+  uint64_t forgotten_bytes_ = 0;  // since collecting began the last time
   uint64_t forgotten_epochs_ = 0;
+
+  Collecting collecting_ = Collecting::kNo;
+  bool forgets_ = false;  // some epoch was dropped since the pass before
+  Epoch covered_;         // the collector knows the epochs up to here
+  // The epochs behind that, each based on the one before or on nothing; unless it is broken.
+  std::deque<std::shared_ptr<PendingCommit>> line_;
+  bool line_broken_ = false;
+  std::optional<Listing> listing_;
+  uint64_t collect_after_ns_ = 0;  // not before
+  uint64_t collected_ns_ = 0;      // of the collector's time, when the last pass ended
+  Collector::Totals reported_;
+  std::optional<Error> collect_error_;  // to be told by retain()
+  Retention retention_;                 // of the last retain()
+  size_t retain_at_ = 0;                // epochs; the policy is applied again then
 
   // The state of tip_, if it is loaded: what the next epoch's index is relative to.
   EpochState state_;
@@ -151,6 +190,7 @@ class WriterCore {
   // The epoch that is being filled.
   Epoch epoch_;
   Epoch parent_;
+  uint32_t first_segment_ = 0;
   bool from_empty_ = false;
   LogWriter::Mark mark_;
   uint64_t bytes_at_begin_ = 0;
@@ -159,6 +199,8 @@ class WriterCore {
   std::vector<ObjectId> records_of_;
   uint64_t records_changed_ = 0;
   uint64_t pages_changed_ = 0;
+
+  std::unique_ptr<Collector> collector_;  // goes first
 };
 
 }  // namespace perdure::store

@@ -12,12 +12,6 @@ namespace {
 // Up to here records and index travel inside the commit frame, so that a small epoch is one write.
 constexpr size_t kInlineMax = 512u << 10;
 
-// A full index instead of one more link in the chain.
-bool full_index_due(const EpochRecord& tip, uint64_t delta_bytes, uint64_t full_bytes) {
-  if (tip.depth + 1 > kChainMax || delta_bytes >= full_bytes) return true;
-  return tip.depth + 1 > kChainUsual && tip.chain_bytes + delta_bytes >= full_bytes;
-}
-
 Error not_durable(Epoch epoch, const Error& cause) {
   const std::string remedy =
       cause.code() == Code::kFull ? "free space, or keep fewer epochs" : "check the disk";
@@ -127,13 +121,19 @@ std::shared_ptr<PendingCommit> WriterCore::submitted(EpochRecord record, FramePl
   if (from_empty_) state_ = {};
   apply(delta_, state_);
   record.commit = place;
+  const FramePlace based_on = tip_ ? tip_->commit : FramePlace();
   tip_ = record;
   next_epoch_ = Epoch(epoch_.value + 1);
   ++commits_since_catalog_;
   auto pending = std::make_shared<PendingCommit>();
   pending->record = std::move(record);
   pending->ticket = log_.queue().now();
+  pending->delta = std::move(delta_);
+  pending->from_empty = from_empty_;
+  if (!from_empty_) pending->parent_commit = based_on;
+  pending->first_segment = first_segment_;
   pending_.push_back(pending);
+  if (collecting_ != Collecting::kNo) line_.push_back(pending);
   forget_filling();
   write_catalog_if_due();
   return pending;
@@ -153,6 +153,7 @@ void WriterCore::settle_front() {
     front.error = not_durable(front.record.info.epoch, status.error());
     if (!loss_ && !loss_told_) loss_ = front.error;
   }
+  if (collecting_ == Collecting::kNo) front.delta = {};
   if (front.announced) announcements_.push_back(pending_.front());
   pending_.pop_front();
 }

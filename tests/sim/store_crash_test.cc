@@ -30,19 +30,24 @@ struct Known {
   std::set<uint64_t> dropped;  // a retention was asked to drop these; they may be there or not
 };
 
-Options on(const std::shared_ptr<SimDisk>& disk, Writing writing) {
+// kCollecting: after nearly every epoch all but a few are dropped, so that the collector is always
+// at work beside the epochs.
+enum class Story : uint8_t { kVaried, kCollecting };
+
+Options on(const std::shared_ptr<SimDisk>& disk, Story story, Writing writing) {
   Options options;
   options.device = disk->device();
   options.access = Access::kWrite;
   options.create = Create::kIfMissing;
   options.writing = writing;
-  options.segment_bytes = 256 << 10;
+  options.segment_bytes = (story == Story::kVaried ? 256 : 192) << 10;
   return options;
 }
 
 class Scenario {
  public:
-  Scenario(uint64_t seed, Known& known) : random_(seed), known_(known) {}
+  Scenario(uint64_t seed, Story story, Known& known)
+      : random_(seed), story_(story), known_(known) {}
 
   // Epochs, pipelined ones, branches, large ones, abandoned ones, retention; until the disk fails
   // or it is over.
@@ -53,19 +58,22 @@ class Scenario {
           PD_TRY(abandon(store));
           break;
         case 1:
-          PD_TRY(retain(store));
+          PD_TRY(story_ == Story::kVaried ? retain(store) : collect(store));
           break;
         default:
           PD_TRY(commit(store));
       }
+      if (story_ == Story::kCollecting && random_() % 4 != 0) PD_TRY(collect(store));
     }
     return settle();
   }
+  const CollectReport& collected() const { return collected_; }
 
  private:
   Status commit(Store& store) {
     Store::Begin begin;
-    if (random_() % 6 == 0 && pending_.empty() && !store.epochs().empty()) {
+    const uint64_t one_branch_in = story_ == Story::kVaried ? 6 : 24;
+    if (random_() % one_branch_in == 0 && pending_.empty() && !store.epochs().empty()) {
       const auto epochs = store.epochs();
       begin.parent = epochs[random_() % epochs.size()].epoch;
     }
@@ -73,7 +81,11 @@ class Scenario {
     const auto writer = PD_TRY(store.begin_epoch(begin));
     Model model;
     if (begin.contents == Contents::kInherit) model = known_.submitted[writer->parent().value];
-    PD_TRY(testing::change_at_random(random_, random_() % 8 == 0 ? 40 : 4, *writer, model));
+    if (story_ == Story::kVaried) {
+      PD_TRY(testing::change_at_random(random_, random_() % 8 == 0 ? 40 : 4, *writer, model));
+    } else {
+      PD_TRY(change_hot_pages(*writer, model));
+    }
     // From here on it may be found, acknowledged or not. An epoch of this number that was lost is
     // gone for good.
     known_.submitted[writer->epoch().value] = std::move(model);
@@ -117,8 +129,34 @@ class Scenario {
     return Ok{};
   }
 
+  // A few pages that are soon overwritten, and now and then some that are not, so that segments are
+  // left with little that is needed.
+  Status change_hot_pages(EpochWriter& writer, Model& model) {
+    testing::ModelWriter both(writer, model);
+    for (int at = 0; at < 8; ++at) {
+      PD_TRY(both.put_page(7, random_() % 32, testing::page_of(random_())));
+    }
+    if (random_() % 3 == 0) PD_TRY(both.share_pages(8, random_() % 32, 4, 7, random_() % 32));
+    return testing::change_at_random(random_, random_() % 20 == 0 ? 10 : 1, writer, model);
+  }
+
+  // With epochs in flight.
+  Status collect(Store& store) {
+    std::set<uint64_t> gone;
+    for (const EpochInfo& info : store.epochs()) gone.insert(info.epoch.value);
+    const auto report = store.retain({4, {}});
+    for (const EpochInfo& info : store.epochs()) gone.erase(info.epoch.value);
+    known_.dropped.merge(gone);
+    if (!report.ok()) return report.error();
+    collected_.bytes_copied += report->bytes_copied;
+    collected_.segments_deleted += report->segments_deleted;
+    return Ok{};
+  }
+
   std::mt19937_64 random_;
+  Story story_;
   Known& known_;
+  CollectReport collected_;
   std::vector<PendingEpoch> pending_;
 };
 
@@ -142,7 +180,11 @@ void check(const Store& store, Known& known, const std::string& where) {
         << where << ": acknowledged epoch " << epoch << " is lost";
   }
   if (!known.acknowledged.empty()) {
-    ASSERT_TRUE(found.contains(*known.acknowledged.rbegin())) << where << ": the newest is lost";
+    // The newest that we know of may have been dropped for one that was still in flight for us.
+    const uint64_t newest = *known.acknowledged.rbegin();
+    ASSERT_TRUE(found.contains(newest) ||
+                (known.dropped.contains(newest) && *found.rbegin() > newest))
+        << where << ": the newest is lost";
   }
   std::erase_if(known.submitted, [&](const auto& entry) {
     return entry.first != 0 && !found.contains(entry.first);
@@ -151,21 +193,26 @@ void check(const Store& store, Known& known, const std::string& where) {
   known.dropped.clear();
 }
 
-constexpr int kEpochs = 60;
+int epochs_of(Story story) { return story == Story::kVaried ? 60 : 80; }
 
-uint64_t operations_of(uint64_t seed, Writing writing) {
+uint64_t operations_of(uint64_t seed, Story story, Writing writing,
+                       CollectReport* collected = nullptr) {
   const auto disk = SimDisk::create(seed);
   Known known;
-  const auto store = PD_ASSERT_OK(Store::open(on(disk, writing)));
-  PD_ASSERT_OK(Scenario(seed, known).run(*store, kEpochs));
+  const auto store = PD_ASSERT_OK(Store::open(on(disk, story, writing)));
+  Scenario scenario(seed, story, known);
+  PD_ASSERT_OK(scenario.run(*store, epochs_of(story)));
+  check(*store, known, "undisturbed, seed " + std::to_string(seed));
+  if (collected != nullptr) *collected = scenario.collected();
   return disk->operations();
 }
 
 // The scenario with a crash at one operation, then more of it with more crashes, until it lives
 // through one undisturbed.
-void crash_and_check(uint64_t seed, uint64_t crash, Writing writing) {
+void crash_and_check(uint64_t seed, uint64_t crash, Story story, Writing writing) {
   const std::string where = "PERDURE_SIM_SEED=" + std::to_string(seed) +
                             " PERDURE_SIM_CRASH=" + std::to_string(crash) +
+                            (story == Story::kVaried ? "" : " (collecting)") +
                             (writing == Writing::kInline ? "" : " (threaded)");
   const auto disk = SimDisk::create(seed * 1000003 + crash);
   std::mt19937_64 random(seed + crash);
@@ -174,11 +221,12 @@ void crash_and_check(uint64_t seed, uint64_t crash, Writing writing) {
   disk->crash_at(crash);
   for (int life = 0; life < 3; ++life) {
     {
-      const auto store = Store::open(on(disk, writing));
+      const auto store = Store::open(on(disk, story, writing));
       if (store.ok()) {
         if (life > 0) check(**store, known, where + " life " + std::to_string(life));
         if (::testing::Test::HasFatalFailure()) return;
-        const Status status = Scenario(seed + life, known).run(**store, life == 0 ? kEpochs : 5);
+        const Status status =
+            Scenario(seed + life, story, known).run(**store, life == 0 ? epochs_of(story) : 5);
         ASSERT_TRUE(status.ok() || disk->crashed()) << where << ": " << status.error().to_string();
       } else {
         ASSERT_TRUE(disk->crashed()) << where << ": " << store.error().to_string();
@@ -187,42 +235,57 @@ void crash_and_check(uint64_t seed, uint64_t crash, Writing writing) {
     disk->power_cycle();
     if (life == 0) disk->crash_at(disk->operations() + random() % 40);
   }
-  const auto store = PD_ASSERT_OK(Store::open(on(disk, writing)));
+  const auto store = PD_ASSERT_OK(Store::open(on(disk, story, writing)));
   check(*store, known, where + " at the end");
 }
 
-TEST(StoreCrash, EveryAcknowledgedEpochSurvivesACrashAtEveryWrite) {
+void crash_at_every_write(Story story) {
   const uint64_t first = number_from("PERDURE_SIM_SEED", 1);
   const uint64_t seeds = std::getenv("PERDURE_SIM_SEED") != nullptr
                              ? 1
                              : number_from("PERDURE_SIM_SEEDS", 2);  // NOLINT
   const uint64_t only = number_from("PERDURE_SIM_CRASH", UINT64_MAX);
   for (uint64_t seed = first; seed < first + seeds; ++seed) {
-    const uint64_t operations = operations_of(seed, Writing::kInline);
+    const uint64_t operations = operations_of(seed, story, Writing::kInline);
     for (uint64_t crash = 0; crash < operations; ++crash) {
       if (only != UINT64_MAX && only != crash) continue;
-      crash_and_check(seed, crash, Writing::kInline);
-      if (HasFatalFailure()) return;
+      crash_and_check(seed, crash, story, Writing::kInline);
+      if (::testing::Test::HasFatalFailure()) return;
     }
   }
 }
 
+TEST(StoreCrash, EveryAcknowledgedEpochSurvivesACrashAtEveryWrite) {
+  crash_at_every_write(Story::kVaried);
+}
+
+TEST(StoreCrash, AndAtEveryWriteOfTheCollector) {
+  CollectReport collected;
+  operations_of(1, Story::kCollecting, Writing::kInline, &collected);
+  // Or else this tests nothing.
+  EXPECT_GT(collected.segments_deleted, 5u);
+  EXPECT_GT(collected.bytes_copied, 30'000u);
+  crash_at_every_write(Story::kCollecting);
+}
+
 TEST(StoreCrash, ACrashAmongPipelinedWritesLosesNothingAcknowledged) {
-  for (uint64_t seed = 100; seed < 102; ++seed) {
-    const uint64_t operations = operations_of(seed, Writing::kBehind);
-    for (uint64_t crash = 0; crash < operations; crash += 5) {
-      crash_and_check(seed, crash, Writing::kBehind);
-      if (HasFatalFailure()) return;
+  for (const Story story : {Story::kVaried, Story::kCollecting}) {
+    for (uint64_t seed = 100; seed < 102; ++seed) {
+      const uint64_t operations = operations_of(seed, story, Writing::kBehind);
+      for (uint64_t crash = 0; crash < operations; crash += 5) {
+        crash_and_check(seed, crash, story, Writing::kBehind);
+        if (HasFatalFailure()) return;
+      }
     }
   }
 }
 
 // An operation that fails costs at most the epochs under way: the store goes on, and nothing
 // acknowledged is lost.
-TEST(StoreCrash, AFailedOperationCostsOnlyTheEpochUnderWay) {
+void fail_operations(Story story) {
   for (const Code code : {Code::kIo, Code::kFull}) {
     for (uint64_t seed = 1; seed <= 2; ++seed) {
-      const uint64_t operations = operations_of(seed, Writing::kInline);
+      const uint64_t operations = operations_of(seed, story, Writing::kInline);
       for (uint64_t failing = 8; failing < operations; failing += 5) {
         const std::string where =
             "seed " + std::to_string(seed) + " operation " + std::to_string(failing);
@@ -231,19 +294,25 @@ TEST(StoreCrash, AFailedOperationCostsOnlyTheEpochUnderWay) {
         known.submitted[0];
         disk->fail_at(failing, code);
         {
-          const auto store = PD_ASSERT_OK(Store::open(on(disk, Writing::kInline)));
-          const Status first = Scenario(seed, known).run(*store, kEpochs);
+          const auto store = PD_ASSERT_OK(Store::open(on(disk, story, Writing::kInline)));
+          const Status first = Scenario(seed, story, known).run(*store, epochs_of(story));
           EXPECT_TRUE(first.ok() || first.error().code() == code) << where;
-          const Status second = Scenario(seed + 1, known).run(*store, kEpochs);
+          const Status second = Scenario(seed + 1, story, known).run(*store, epochs_of(story));
           ASSERT_TRUE(second.ok()) << where << ": " << second.error().to_string();
         }
         disk->power_cycle();
-        const auto store = PD_ASSERT_OK(Store::open(on(disk, Writing::kInline)));
+        const auto store = PD_ASSERT_OK(Store::open(on(disk, story, Writing::kInline)));
         check(*store, known, where);
-        if (HasFatalFailure()) return;
+        if (::testing::Test::HasFatalFailure()) return;
       }
     }
   }
+}
+
+TEST(StoreCrash, AFailedOperationCostsOnlyTheEpochUnderWay) { fail_operations(Story::kVaried); }
+
+TEST(StoreCrash, AFailedOperationOfTheCollectorCostsNothing) {
+  fail_operations(Story::kCollecting);
 }
 
 }  // namespace
