@@ -24,7 +24,7 @@ _perdure_options() {
     attach) echo "--name --store --detach --every --keep --compress --no-compress --help" ;;
     checkpoint) echo "--wait --keep --files --json --store --help" ;;
     restore) echo "--epoch --at --back --name --files --isolate --eager --detach --every --keep --compress --no-compress --json --store --help" ;;
-    ps) echo "--json --names --store --help" ;;
+    ps) echo "--json --names --watch --metrics --store --help" ;;
     rm) echo "--force --store --help" ;;
     log) echo "-n --graph --timing --since --thin --all --json --store --help" ;;
     dump) echo "--output --pid --at --back --json --store --help" ;;

@@ -236,8 +236,18 @@ void add_log(CLI::App* log, Line& line) {
 }
 
 void add_ps(CLI::App* ps, Line& line) {
-  add_json(ps, line);
-  ps->add_flag("--names", line.arguments.names_only, "Print names only, one a line");
+  // One way to show them.
+  CLI::Option* ways[] = {
+      ps->add_flag("--json", line.arguments.json, "Print JSON for programs"),
+      ps->add_flag("--names", line.arguments.names_only, "Print names only, one a line"),
+      ps->add_flag("--watch", line.arguments.watch,
+                   "Show rates and stop windows on the terminal until q"),
+      ps->add_flag("--metrics", line.arguments.metrics,
+                   "Print the figures of running groups as Prometheus reads them"),
+  };
+  for (size_t at = 0; at < std::size(ways); ++at) {
+    for (size_t other = at + 1; other < std::size(ways); ++other) ways[at]->excludes(ways[other]);
+  }
 }
 
 void add_names(CLI::App* sub, Line& line) {

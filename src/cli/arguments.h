@@ -61,6 +61,8 @@ struct Arguments {
   bool force = false;  // rm
   bool json = false;
   bool names_only = false;  // ps
+  bool watch = false;       // ps
+  bool metrics = false;     // ps
   bool all = false;         // diff: every range
 };
 

@@ -75,6 +75,13 @@ TEST(Arguments, DumpTakesAnEpochByNumberOrTime) {
   }
 }
 
+TEST(Arguments, PsShowsOneWay) {
+  EXPECT_TRUE(parse("ps --watch").watch);
+  EXPECT_TRUE(parse("ps --metrics").metrics);
+  EXPECT_FALSE(parse_arguments(split("ps --watch --json")).arguments.has_value());
+  EXPECT_FALSE(parse_arguments(split("ps --names --metrics")).arguments.has_value());
+}
+
 TEST(Arguments, LogTakesBounds) {
   Arguments arguments = parse("log shop --graph --timing -n 20 --since 5m --thin 100ms");
   EXPECT_TRUE(arguments.graph && arguments.timing);

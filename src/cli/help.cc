@@ -72,8 +72,14 @@ Examples:
 be saved until `perdure attach NAME`); detached; ended (with the command's status);
 lost (it does not run and did not end: `perdure restore NAME`).
 
+--watch shows, of the last 10 seconds: epochs a second, stop windows (half are no
+longer than p50, all but one in a hundred no longer than p99) and how they are spread,
+bytes that changed and were written; and how long the last epoch took to be durable.
+
 Examples:
   perdure ps
+  perdure ps --watch
+  perdure ps --metrics | grep stop_window
   perdure ps --json)"},
     VerbHelp{
         "log", "List a group's epochs: when, size, stop time, what changed", "[OPTIONS] [NAME]",

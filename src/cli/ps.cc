@@ -5,6 +5,10 @@
 #include "cli/group_state.h"
 #include "cli/json.h"
 #include "cli/output.h"
+#include "cli/watch.h"
+#include "daemon/client.h"
+#include "daemon/metrics.h"
+#include "kernel/folder.h"
 
 namespace perdure::cli {
 namespace {
@@ -56,14 +60,32 @@ std::string table_text(const std::vector<GroupState>& states) {
   return table.text();
 }
 
+// Of groups whose engines answer; the others have no figures.
+Status print_metrics(const std::vector<daemon::GroupPlace>& places) {
+  std::vector<daemon::GroupMetrics> groups;
+  for (const daemon::GroupPlace& place : places) {
+    auto client = daemon::Client::connect(place);
+    if (!client.ok()) continue;
+    auto status = client->status();
+    if (!status.ok()) continue;
+    groups.push_back({std::move(*status), kernel::bytes_on_disk(place.directory)});
+  }
+  return print(daemon::metrics_text(groups));
+}
+
 }  // namespace
 
 Result<int> ps(const Context& context) {
+  if (context.arguments.watch) return watch_groups(context);
   std::vector<daemon::GroupPlace> places = PD_TRY(context.places.groups(context.arguments.store));
   std::sort(places.begin(), places.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });
   if (context.arguments.names_only) {
     PD_TRY(print(names_text(places)));
+    return 0;
+  }
+  if (context.arguments.metrics) {
+    PD_TRY(print_metrics(places));
     return 0;
   }
   std::vector<GroupState> states;
