@@ -478,7 +478,11 @@ class Checkpoint {
       const bool ended =
           std::none_of(collected_.begin(), collected_.end(),
                        [&](const CollectedProcess& c) { return c.view.pid == item.first; });
-      if (ended) kernel::proc::forget_files(item.first);
+      if (ended) {
+        kernel::proc::forget_files(item.first);
+        state_.pids.forget(item.first);
+        state_.waits.forget(item.first);
+      }
       return ended;
     });
     std::erase_if(state_.shared,

@@ -16,7 +16,8 @@
 namespace perdure::kernel::proc {
 namespace {
 
-// More files than this are not kept open.
+// When more are open, those of the process at hand are closed: most belong to threads that ended
+// long ago.
 constexpr size_t kFilesMax = 4096;
 constexpr size_t kFirstRead = 8192;
 
@@ -32,6 +33,11 @@ struct Kept {
 struct Registry {
   std::unordered_map<pid_t, Kept> processes;
   size_t files = 0;
+
+  void close_files(Kept* kept) {
+    files -= kept->files.size();
+    kept->files.clear();
+  }
 
   void forget(pid_t pid) {
     auto found = processes.find(pid);
@@ -144,7 +150,10 @@ std::optional<std::vector<pid_t>> list_kept(const std::string& path) {
   }
   std::optional<std::vector<pid_t>> numbers;
   if (folder->second.valid()) numbers = list_folder(folder->second);
-  if (numbers && registry.files <= kFilesMax) return numbers;
+  if (numbers) {
+    if (registry.files > kFilesMax) registry.close_files(&kept->second);
+    return numbers;
+  }
   kept->second.files.erase(folder);
   --registry.files;
   return std::nullopt;
@@ -168,7 +177,10 @@ std::optional<Result<std::string>> read_kept(const std::string& path) {
   file->second = Fd::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   std::optional<std::string> text;
   if (file->second.valid()) text = read_whole(file->second);
-  if (text && registry.files <= kFilesMax) return Result<std::string>(std::move(*text));
+  if (text) {
+    if (registry.files > kFilesMax) registry.close_files(&kept->second);
+    return Result<std::string>(std::move(*text));
+  }
   // The plain way tells why.
   kept->second.files.erase(file);
   --registry.files;
