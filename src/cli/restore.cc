@@ -27,6 +27,7 @@ Status say(const Context& context, const std::string& name, const control::Start
   JsonWriter json;
   json.begin_object().key("name").string(name).key("epoch").number(started.epoch());
   json.key("total_us").number(started.total_us()).key("pages").number(started.pages());
+  json.key("lazy_pages").number(started.lazy_pages());
   json.key("root_pid").number(started.root_pid()).key("engine_pid").number(started.engine_pid());
   json.key("timing").raw(started.timing_json()).end_object();
   return print(json.take());

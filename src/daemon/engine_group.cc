@@ -29,6 +29,8 @@ class EngineGroup final : public GroupControl {
   uint64_t epochs_in_flight() const override { return group_->epochs_in_flight(); }
   int next_service_ms() const override { return group_->next_service_ms(); }
   void serve() override { group_->serve(); }
+  uint64_t lazy_pages_left() const override { return group_->lazy_pages_left(); }
+  std::optional<std::string> lazy_failure() const override { return group_->lazy_failure(); }
   Status kill() override { return group_->kill(); }
   Status detach() override { return group_->detach(); }
   const std::string& name() const override { return group_->name(); }

@@ -100,6 +100,7 @@ int serve(const LaunchOptions& options, EngineTask& task, Begun begun, Fd starte
     log.error(result.error().message());
     return exit_status(result.error().code());
   }
+  if (auto why = begun.group->lazy_failure()) log.error(*why);
   if (result->end != ServerEnd::kShutdown) note_end(options.place, *result, clock, log);
   // Before the lock goes with the group: afterwards another engine may have put its own socket
   // there.

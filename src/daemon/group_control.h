@@ -32,6 +32,9 @@ class GroupControl {
   // The group may need the engine at a certain time: milliseconds from now, -1 for never; and then.
   virtual int next_service_ms() const { return -1; }
   virtual void serve() {}
+  // Pages of a lazy restore that are still to come; and why the group was ended if one cannot.
+  virtual uint64_t lazy_pages_left() const { return 0; }
+  virtual std::optional<std::string> lazy_failure() const { return std::nullopt; }
   // SIGKILL to every process; the group has ended when end_fd() is readable.
   virtual Status kill() = 0;
   virtual Status detach() = 0;

@@ -112,6 +112,7 @@ Result<std::unique_ptr<GroupControl>> RestoreTask::begin(control::Started& start
     started.set_epoch(report->epoch.value);
     started.set_total_us(report->total_us);
     started.set_pages(report->pages);
+    started.set_lazy_pages(report->lazy_pages);
     started.set_timing_json(report->timing_json);
   }
   return control_of(std::move(group));

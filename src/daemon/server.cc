@@ -217,6 +217,7 @@ control::Response Server::status_of(const Connection& connection) const {
   status.set_has_terminal(group_.terminal_fd() >= 0);
   status.set_terminal_in_use(terminal_held() && !connection.holds_terminal);
   status.set_store(store_);
+  status.set_lazy_pages_left(group_.lazy_pages_left());
   persistence_.describe(*status.mutable_persistence());
   return response;
 }

@@ -101,6 +101,7 @@ std::vector<DurableEpoch> Group::take_durable() {
 uint64_t Group::epochs_in_flight() const { return state_->store->in_flight().epochs; }
 
 bool Group::disk_is_behind() const {
+  if (state_->missing_pages != nullptr) return true;  // an epoch would wait for them
   const store::InFlight in_flight = state_->store->in_flight();
   return in_flight.epochs >= kInFlightEpochsMax || in_flight.bytes >= kInFlightBytesMax;
 }
@@ -122,6 +123,14 @@ void Group::serve() {
   (void)kernel::Tracee::wait_for_leftovers();
   serve_deadlines(state_.get());
   serve_missing_pages(state_.get());
+}
+
+uint64_t Group::lazy_pages_left() const {
+  return state_->missing_pages == nullptr ? 0 : state_->missing_pages->left();
+}
+
+std::optional<std::string> Group::lazy_failure() const {
+  return state_->missing_pages == nullptr ? std::nullopt : state_->missing_pages->failure();
 }
 
 Status Group::kill() { return kill_group(state_.get()); }

@@ -48,12 +48,15 @@ class Group {
   int durable_fd();
   std::vector<DurableEpoch> take_durable();
   uint64_t epochs_in_flight() const;
-  // The next epoch would have to wait for the disk.
+  // The next epoch would have to wait for the disk, or for missing pages.
   bool disk_is_behind() const;
   // Between checkpoints the engine may have to act at a certain time: milliseconds from now, -1 for
   // never; and acting.
   int next_service_ms() const;
   void serve();
+  // Pages of a lazy restore that are still to come; why the group was ended, if one could not.
+  uint64_t lazy_pages_left() const;
+  std::optional<std::string> lazy_failure() const;
   // SIGKILL to every process of the group.
   Status kill();
   // Removes every trace from the group's processes and forgets them; they run on.

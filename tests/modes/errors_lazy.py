@@ -1,0 +1,129 @@
+"""Lazy restores that meet damage, and processes that are killed, while pages are missing."""
+
+import glob
+import json
+import os
+import signal
+import time
+
+from scene import Failure, alive, await_true, main, python
+
+BLOCK = 4096
+MARK = 0xA5
+MEGABYTES = 24
+LATE = {"PERDURE_LAZY": "delay_ms=400"}  # the background reader: so that pages are missing for that long
+
+# Holds MEGABYTES of MARK. Told by a file, it looks at every byte, and says so by another; a wrong byte by a third.
+HOLDER = """
+import os, time
+where = os.environ["PERDURE_HOLDER"]
+held = bytearray(b"\\xa5") * (%d << 20)
+open(where + "/ready", "w").close()
+while True:
+    time.sleep(0.002)
+    if os.path.exists(where + "/look"):
+        right = held.count(0xa5) == len(held)
+        open(where + ("/right" if right else "/wrong"), "w").close()
+        os.remove(where + "/look")
+""" % MEGABYTES
+
+
+def holder(scene):
+    """A saved group that holds the bytes; the folder through which it is asked."""
+    folder = scene.workspace.path("holder")
+    os.mkdir(folder)
+    scene.perdure.run(*python(HOLDER), PERDURE_HOLDER=folder)
+    await_true(lambda: os.path.exists(folder + "/ready"), "the holder is ready")
+    scene.perdure.checkpoint()
+    scene.perdure.kill()
+    return folder
+
+
+def look(folder):
+    open(folder + "/look", "w", encoding="utf-8").close()
+
+
+def restore_late(scene):
+    result = scene.perdure.call("restore", "-d", "--json", scene.name, *scene.store(), **LATE)
+    report = json.loads(result.stdout)
+    if report["lazy_pages"] < (MEGABYTES - 1) * 256:
+        raise Failure(f"the restore was not lazy: {report}")
+    return report
+
+
+def damage(scene):
+    """Flips a bit of a stored page of MARK, in the middle of them."""
+    places = []
+    for path in sorted(glob.glob(scene.workspace.store + "/*/segment-*")):
+        with open(path, "rb") as file:
+            content = file.read()
+        page = bytes([MARK]) * BLOCK
+        places += [(path, at) for at in range(0, len(content), BLOCK) if content[at:at + BLOCK] == page]
+    path, at = places[len(places) // 2]
+    with open(path, "r+b") as file:
+        file.seek(at + 123)
+        file.write(bytes([MARK ^ 4]))
+    return path, at
+
+
+def case_lazy_damage_ends_the_group(scene):
+    folder = holder(scene)
+    path, at = damage(scene)
+    report = restore_late(scene)
+    look(folder)
+    await_true(lambda: not alive(report["root_pid"]), "the group has ended")
+    if os.path.exists(folder + "/right") or os.path.exists(folder + "/wrong"):
+        raise Failure("the program went on past a damaged page")
+    log = scene.workspace.store + f"/{scene.name}/engine.log"
+
+    def said():
+        with open(log, encoding="utf-8") as file:
+            text = file.read()
+        return text if "memory could not be loaded" in text else None
+    text = await_true(said, "the engine's log says why")
+    for word in (os.path.basename(path), str(at), "checksum"):
+        if word not in text:
+            raise Failure(f"the log lacks {word!r}: {text}")
+
+
+def case_lazy_damage_is_refused_eagerly(scene):
+    holder(scene)
+    path, _ = damage(scene)
+    scene.refuse(["restore", "-d", "--eager", scene.name, *scene.store()], [os.path.basename(path), "checksum"])
+
+
+def case_lazy_killed_engine(scene):
+    """The engine dies while pages are missing: the program sees its own bytes, and a new engine saves it."""
+    folder = holder(scene)
+    report = restore_late(scene)
+    os.kill(report["engine_pid"], signal.SIGKILL)
+    look(folder)
+    await_true(lambda: os.path.exists(folder + "/right") or os.path.exists(folder + "/wrong"), "the holder has looked")
+    if os.path.exists(folder + "/wrong"):
+        raise Failure("a byte is wrong after the engine was killed")
+    scene.perdure.takeover()
+    scene.perdure.checkpoint()
+
+
+def case_lazy_killed_init(scene):
+    """The init dies, and the group with it: whoever waits for a page sees nothing instead."""
+    folder = holder(scene)
+    for _ in range(10):
+        report = restore_late(scene)
+        with open(f"/proc/{report['root_pid']}/stat", encoding="utf-8") as file:
+            init = int(file.read().rpartition(")")[2].split()[1])
+        look(folder)
+        time.sleep(0.004)  # it is on its way through the bytes
+        os.kill(init, signal.SIGKILL)
+        await_true(lambda pid=report["root_pid"]: not alive(pid), "the group has ended")
+        await_true(lambda: scene.perdure.call("kill", scene.name, *scene.store(), expect_success=False).returncode != -1000,
+                   "the engine has ended")
+        for name in ("look", "right"):
+            if os.path.exists(f"{folder}/{name}"):
+                os.remove(f"{folder}/{name}")
+        if os.path.exists(folder + "/wrong"):
+            raise Failure("a byte was wrong when the init was killed")
+
+
+if __name__ == "__main__":
+    main(globals())
