@@ -3,10 +3,15 @@
 // disk that is to be measured).
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -240,6 +245,145 @@ void BM_ReadOnePage(benchmark::State& state) {
   }
 }
 BENCHMARK(BM_ReadOnePage)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+// A clock that runs faster, so that a policy of minutes and hours is at work within a minute.
+class FastClock final : public Clock {
+ public:
+  explicit FastClock(uint64_t speed) : speed_(speed), begin_ns_(clock_.realtime_ns()) {}
+  uint64_t monotonic_ns() const override { return clock_.monotonic_ns(); }
+  uint64_t realtime_ns() const override {
+    return begin_ns_ + (clock_.realtime_ns() - begin_ns_) * speed_;
+  }
+
+ private:
+  SystemClock clock_;
+  uint64_t speed_;
+  uint64_t begin_ns_;
+};
+
+uint64_t number_in(const char* file, const std::string& word) {
+  std::ifstream in(file);
+  std::string line;
+  while (in >> line) {
+    if (line == word && in >> line) return std::strtoull(line.c_str(), nullptr, 10);
+  }
+  return 0;
+}
+uint64_t written_bytes() { return number_in("/proc/self/io", "write_bytes:"); }
+uint64_t resident_kib() { return number_in("/proc/self/status", "VmRSS:"); }
+double processor_seconds() {
+  rusage use{};
+  getrusage(RUSAGE_SELF, &use);
+  return static_cast<double>(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+         static_cast<double>(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6;
+}
+double microseconds_at(std::vector<uint64_t>& times_ns, double share) {
+  if (times_ns.empty()) return 0;
+  std::sort(times_ns.begin(), times_ns.end());
+  const auto at = static_cast<size_t>(static_cast<double>(times_ns.size() - 1) * share);
+  return static_cast<double>(times_ns[at]) / 1000;
+}
+
+// An engine's day: an epoch every 10 ms, of a record and so many KiB of scattered pages of 64 MiB,
+// with the usual retention; nothing is waited for but the disk's word.
+class HundredHertz {
+ public:
+  HundredHertz(Store& store, int64_t kib) : store_(store), pages_(kib / 4) {
+    next_ns_ = clock_.monotonic_ns();
+  }
+
+  void epoch() {
+    next_ns_ += 10'000'000;
+    while (wait_until(next_ns_)) settle();
+    const uint64_t begin_ns = clock_.monotonic_ns();
+    const auto writer = must(store_.begin_epoch());
+    must(writer->put_record(ObjectId(1), 1, Bytes(page_).first(2000)));
+    for (int64_t at = 0; at < pages_; ++at) {
+      must(writer->put_pages(ObjectId(16), random_() % 16384, page_));
+    }
+    must(writer->submit({begin_ns, std::string(300, 'n')}));
+    const uint64_t retain_ns = clock_.monotonic_ns();
+    fill_ns.push_back(retain_ns - begin_ns);
+    copied += must(store_.retain(policy_)).bytes_copied;
+    retain_times_ns.push_back(clock_.monotonic_ns() - retain_ns);
+    began_[writer->epoch()] = begin_ns;
+  }
+  void settle() {
+    for (const SettledEpoch& epoch : store_.take_settled()) {
+      written += must(epoch.result).bytes_written;
+      durable_ns.push_back(clock_.monotonic_ns() - began_[epoch.epoch]);
+      began_.erase(epoch.epoch);
+    }
+  }
+
+  std::vector<uint64_t> fill_ns, retain_times_ns, durable_ns;
+  uint64_t written = 0, copied = 0;
+
+ private:
+  // True if the disk has spoken, false if it is time.
+  bool wait_until(uint64_t time_ns) {
+    const uint64_t now_ns = clock_.monotonic_ns();
+    const uint64_t left_ns = time_ns - std::min(time_ns, now_ns);
+    const timespec timeout{0, static_cast<long>(std::min<uint64_t>(left_ns, 999'999'999))};
+    pollfd look{store_.durable_fd(), POLLIN, 0};
+    return ppoll(&look, 1, &timeout, nullptr) == 1;
+  }
+
+  SystemClock clock_;
+  Store& store_;
+  int64_t pages_;
+  const Retention policy_ = must(parse_retention("all:1s,1/s:1m,1/m:1h,1/h:7d"));
+  const std::vector<uint8_t> page_ = random_bytes(kPageSize);
+  std::mt19937_64 random_{2};
+  std::map<Epoch, uint64_t> began_;
+  uint64_t next_ns_;
+};
+
+// Arguments: KiB an epoch, speed of the clock.
+void BM_HundredHertz(benchmark::State& state) {
+  Directory directory;
+  const FastClock clock(static_cast<uint64_t>(state.range(1)));
+  Options options = directory.options(Access::kWrite);
+  options.clock = &clock;
+  const auto store = must(Store::open(options));
+  HundredHertz loop(*store, state.range(0));
+  const uint64_t io_before = written_bytes();
+  const double processor_before = processor_seconds();
+  int64_t epochs = 0;
+  const int64_t part = std::max<int64_t>(static_cast<int64_t>(state.max_iterations) / 4, 1);
+  for (auto _ : state) {
+    loop.epoch();
+    if (++epochs % part == 0) {
+      state.counters["rss_mb_" + std::to_string(epochs / part)] =
+          static_cast<double>(resident_kib()) / 1024;
+    }
+  }
+  const auto count = static_cast<double>(epochs);
+  state.counters["cpu_us"] = (processor_seconds() - processor_before) / count * 1e6;
+  while (store->in_flight().epochs != 0) loop.settle();
+  state.counters["amplification"] =
+      static_cast<double>(written_bytes() - io_before) / static_cast<double>(loop.written);
+  state.counters["copied_mb"] = static_cast<double>(loop.copied) / kMiB;
+  state.counters["space_mb"] = static_cast<double>(must(store->space()).allocated_bytes) / kMiB;
+  state.counters["kept"] = static_cast<double>(store->epochs().size());
+  state.counters["live_mb"] = static_cast<double>(must(store->drop({})).live_bytes) / kMiB;
+  state.counters["durable_p50_us"] = microseconds_at(loop.durable_ns, 0.5);
+  state.counters["durable_p99_us"] = microseconds_at(loop.durable_ns, 0.99);
+  state.counters["fill_p50_us"] = microseconds_at(loop.fill_ns, 0.5);
+  state.counters["fill_p99_us"] = microseconds_at(loop.fill_ns, 0.99);
+  state.counters["retain_p50_us"] = microseconds_at(loop.retain_times_ns, 0.5);
+  state.counters["retain_p99_us"] = microseconds_at(loop.retain_times_ns, 0.99);
+  state.counters["retain_max_us"] = microseconds_at(loop.retain_times_ns, 1);
+}
+BENCHMARK(BM_HundredHertz)
+    ->Args({20, 1})
+    ->Args({1024, 1})
+    ->Args({4096, 1})
+    ->Args({1024, 20})
+    ->Iterations(1000)
+    ->UseRealTime();
+// Twenty minutes of retention in one, and whether memory grows.
+BENCHMARK(BM_HundredHertz)->Args({1024, 20})->Iterations(6000)->UseRealTime();
 
 }  // namespace
 }  // namespace perdure::store

@@ -92,6 +92,9 @@ class Walk {
   Status segment(uint32_t number, uint32_t block);
   // Drops the last commit if it was not completed.
   Status finish();
+  // Tells of what is damaged in front of a commit: that was written when it was durable. What was
+  // torn in front of nothing, or of a commit that never happened, was promised to nobody.
+  void tell_of_damage();
   bool tail_is_zero() const { return tail_is_zero_; }
   void start_from(FramePlace place, Catalog catalog) {
     found_.catalog = std::move(catalog);
@@ -104,10 +107,15 @@ class Walk {
   // The frame at this block, or nothing if there is none.
   Result<std::optional<FrameHeader>> frame_at(const File& file, FramePlace place, Bytes bytes);
   Status take(const FrameHeader& header);
+  void note_damage(FramePlace end);
+  void blame_suspected(FramePlace place);
 
   Recovered& found_;
   Thoroughness thoroughness_;
-  std::optional<Commit> last_;  // the last commit behind the last catalog
+  std::optional<Commit> last_;          // the last commit behind the last catalog
+  uint32_t damaged_at_ = 0;             // block; 0: no damage where the walk is
+  std::vector<std::string> suspected_;  // damage with no commit behind it so far
+  std::vector<std::string> damage_;     // in front of the last commit or catalog
   bool tail_is_zero_ = true;
 };
 
@@ -128,14 +136,36 @@ Status Walk::take(const FrameHeader& header) {
   if (header.kind == static_cast<uint16_t>(FrameKind::kCommit)) {
     const Frame frame = PD_TRY(found_.files->read_metadata(header.place));
     Commit commit = PD_TRY(read_commit(frame));
+    blame_suspected(header.place);
     found_.catalog.add(commit.record);
     ++found_.commits_since_catalog;
     last_ = std::move(commit);
   } else if (header.kind == static_cast<uint16_t>(FrameKind::kCatalog)) {
     const Frame frame = PD_TRY(found_.files->read_frame(header.place, FrameKind::kCatalog));
-    start_from(header.place, PD_TRY(decode_catalog(frame.payload)));
+    Catalog catalog = PD_TRY(decode_catalog(frame.payload));
+    blame_suspected(header.place);
+    start_from(header.place, std::move(catalog));
   }
   return Ok{};
+}
+
+void Walk::note_damage(FramePlace end) {
+  if (damaged_at_ == 0) return;
+  suspected_.push_back(segment_name(end.segment) + " is damaged from byte " +
+                       std::to_string(uint64_t{damaged_at_} * kBlockSize) + " to byte " +
+                       std::to_string(uint64_t{end.block} * kBlockSize) +
+                       "; an epoch that was stored there is lost");
+  damaged_at_ = 0;
+}
+
+void Walk::blame_suspected(FramePlace place) {
+  note_damage(place);
+  tell_of_damage();
+  damage_ = std::exchange(suspected_, {});
+}
+
+void Walk::tell_of_damage() {
+  for (std::string& text : std::exchange(damage_, {})) found_.warnings.push_back(std::move(text));
 }
 
 Status Walk::segment(uint32_t number, uint32_t block) {
@@ -143,19 +173,14 @@ Status Walk::segment(uint32_t number, uint32_t block) {
   BlockWindow window(*file);
   tail_is_zero_ = true;
   found_.end = {number, block};
-  uint32_t damaged_at = 0;
+  suspected_.clear();
+  damaged_at_ = 0;
   for (;;) {
     const Bytes bytes = PD_TRY(window.at(block));
     if (bytes.size() < kBlockSize) return Ok{};
     const auto header = PD_TRY(frame_at(*file, {number, block}, bytes));
     if (header) {
-      if (damaged_at != 0) {
-        found_.warnings.push_back(file->name() + " is damaged from byte " +
-                                  std::to_string(uint64_t{damaged_at} * kBlockSize) + " to byte " +
-                                  std::to_string(uint64_t{block} * kBlockSize) +
-                                  "; an epoch that was stored there is lost");
-        damaged_at = 0;
-      }
+      note_damage({number, block});
       block += header->blocks;
       found_.end = {number, block};
       continue;
@@ -163,7 +188,7 @@ Status Walk::segment(uint32_t number, uint32_t block) {
     if (tail_is_zero_ && all_zero(bytes.first(kBlockSize))) return Ok{};
     tail_is_zero_ = false;
     if (thoroughness_ == Thoroughness::kReader) return Ok{};
-    if (damaged_at == 0) damaged_at = block;
+    if (damaged_at_ == 0) damaged_at_ = block;
     ++block;  // behind damage: look at every block
   }
 }
@@ -178,6 +203,7 @@ Status Walk::finish() {
     std::erase_if(found_.catalog.epochs,
                   [&](const EpochRecord& record) { return record.info.epoch == lost; });
     --found_.commits_since_catalog;
+    damage_.clear();
     return Ok{};
   }
   return Ok{};
@@ -300,7 +326,9 @@ Result<Recovered> recover(const std::shared_ptr<Device>& device, Thoroughness th
   PD_TRY(walk_all(*head, found, walk));
   if (!head->anchors.empty()) found.anchor_sequence = head->anchors.front().sequence;
   if (closed) check_end(head->anchors.front(), walk.tail_is_zero(), found);
+  if (closed) walk.tell_of_damage();
   if (!found.clean) PD_TRY(walk.finish());
+  walk.tell_of_damage();
   for (const uint32_t number : found.segments) {
     const std::shared_ptr<File> file = PD_TRY(found.files->open(number));
     found.allocated_bytes += PD_TRY(file->size());

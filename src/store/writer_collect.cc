@@ -16,7 +16,7 @@ constexpr uint64_t kWorthSegments = 2;
 // Copied in one pass when nobody waits for it.
 constexpr uint64_t kCopyBytesMax = 64u << 20;
 // The collector rests so many times as long as it worked.
-constexpr uint64_t kRestShare = 15;
+constexpr uint64_t kRestShare = 7;
 constexpr uint64_t kRestAfterErrorNs = 1'000'000'000;
 // So many epochs are given new commits by the writer itself, at a few microseconds each; the
 // collector copies on until it is as near as that.

@@ -163,6 +163,8 @@ class Scenario {
 // Every acknowledged epoch is there, and everything that is there is what was submitted. Forgets
 // what was lost.
 void check(const Store& store, Known& known, const std::string& where) {
+  // What a loss of power tears is no damage: nothing that it takes was promised.
+  ASSERT_TRUE(store.warnings().empty()) << where << ": " << store.warnings().front();
   std::set<uint64_t> found;
   for (const EpochInfo& info : store.epochs()) {
     const uint64_t epoch = info.epoch.value;
