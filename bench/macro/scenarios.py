@@ -5,6 +5,8 @@ import json
 import os
 import random
 import shutil
+import socket
+import statistics
 import subprocess
 import threading
 import time
@@ -52,14 +54,17 @@ class Group:
         """Milliseconds from the command to its end, and the engine's report."""
         return self._timed("checkpoint", "--wait", self.name)
 
-    def restore(self):
-        return self._timed("restore", "-d", "--store", self._perdure.store, self.name)
+    def restore(self, *options):
+        return self._timed("restore", "-d", "--store", self._perdure.store, self.name, *options)
 
     def kill(self):
         self._perdure.run("kill", self.name)
 
     def engine_pid(self):
         return self._perdure.group(self.name)["engine_pid"]
+
+    def root_pid(self):
+        return self._perdure.group(self.name)["root_pid"]
 
     def store_files(self):
         return [p for p in Path(self._perdure.store).rglob("*") if p.is_file()]
@@ -137,10 +142,10 @@ def one_shot(bench):
     ]
 
 
-def first_reply(group):
+def first_reply(group, *options):
     """Seconds from the restore command to the first reply; a thread asks while the command runs."""
     begin = time.perf_counter()
-    command = threading.Thread(target=group.restore)
+    command = threading.Thread(target=group.restore, args=options)
     command.start()
     client = RedisClient.connect_within(group.socket, 10, poll=0.0005)
     value = client.command("GET", "key:7")
@@ -159,8 +164,110 @@ def eager_restore(bench):
         client.close()
         for _ in range(bench.repetitions):
             group.kill()
-            replies.append(first_reply(group) * 1000)
+            replies.append(first_reply(group, "--eager") * 1000)
     return [Row("redis 230 MB, eager restore: command to first reply", replies, "ms", 60)]
+
+
+# Holds megabytes that do not compress, and answers with the byte at an offset that it is sent.
+HOLDER = """
+import os, socket, sys
+path, megabytes = sys.argv[1], int(sys.argv[2])
+block = os.urandom(1 << 20)
+held = bytearray(megabytes << 20)
+for at in range(0, len(held), 1 << 20):
+    held[at:at + (1 << 20)] = block
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen(8)
+while True:
+    client = listener.accept()[0]
+    offset = int(client.recv(64))
+    client.sendall(bytes([held[offset], block[offset % len(block)]]))
+    client.close()
+"""
+
+
+def ask_holder(path, offset, seconds=20):
+    """Asks until there is an answer, and compares it."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        with socket.socket(socket.AF_UNIX) as client:
+            with contextlib.suppress(OSError):
+                client.connect(path)
+                client.sendall(str(offset).encode())
+                answer = client.recv(2)
+                if len(answer) == 2:
+                    if answer[0] != answer[1]:
+                        raise RuntimeError(f"the byte at {offset} is wrong after a restore")
+                    return
+        time.sleep(0.0005)
+    raise RuntimeError("the restored program does not answer")
+
+
+def forget_cached(files):
+    """The page cache forgets the files, so that the disk is read."""
+    for path in files:
+        with open(path, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def read_seconds(files):
+    begin = time.perf_counter()
+    for path in files:
+        with open(path, "rb", buffering=0) as file:
+            while file.read(1 << 20):
+                pass
+    return time.perf_counter() - begin
+
+
+def pager_runs(root_pid):
+    """Whether the init of a group still brings pages: it holds userfaultfds until all are there."""
+    with open(f"/proc/{root_pid}/stat", encoding="ascii") as file:
+        init = file.read().rpartition(")")[2].split()[1]
+    for number in os.listdir(f"/proc/{init}/fd"):
+        with contextlib.suppress(OSError):
+            if "userfaultfd" in os.readlink(f"/proc/{init}/fd/{number}"):
+                return True
+    return False
+
+
+def lazily(bench, megabytes):
+    """Milliseconds, with a cold cache: from the restore command to the first reply; to the last page; reading the files."""
+    path = str(bench.directory / f"holder-{megabytes}.sock")
+    replies, complete, reads = [], [], []
+    with bench.group(["/usr/bin/python3", "-c", HOLDER, path, str(megabytes)]) as group:
+        ask_holder(path, 12345)
+        group.checkpoint()
+        segments = [file for file in group.store_files() if file.name.startswith("segment-")]
+        for repetition in range(bench.repetitions):
+            group.kill()
+            forget_cached(segments)
+            begin = time.perf_counter()
+            command = threading.Thread(target=group.restore)
+            command.start()
+            ask_holder(path, (megabytes << 19) + 4096 * repetition)
+            replies.append((time.perf_counter() - begin) * 1000)
+            command.join()
+            while pager_runs(group.root_pid()):
+                time.sleep(0.001)
+            complete.append((time.perf_counter() - begin) * 1000)
+            forget_cached(segments)
+            reads.append(read_seconds(segments) * 1000)
+    return replies, complete, reads
+
+
+def lazy_restore(bench):
+    small, _, _ = lazily(bench, 100)
+    replies, complete, reads = lazily(bench, 500)
+    large, _, _ = lazily(bench, 1000)
+    return [
+        Row("500 MB, lazy restore: command to first reply", replies, "ms", 10),
+        Row("  100 MB", small, "ms"),
+        Row("  1 GB : 100 MB", [statistics.median(large) / statistics.median(small)], "x", 1.5),
+        Row("500 MB, lazy restore: command to all pages there, cold cache", complete, "ms"),
+        Row("  reading the files, cold cache", reads, "ms"),
+        Row("  all pages there : reading", [c / r for c, r in zip(complete, reads)], "x", 1.2),
+    ]
 
 
 def idle(bench):
@@ -223,4 +330,5 @@ def loaded(bench):
             Row("  request to durable", totals, "ms")]
 
 
-SCENARIOS = {"idle": idle, "one_shot": one_shot, "eager_restore": eager_restore, "loaded": loaded}
+SCENARIOS = {"idle": idle, "one_shot": one_shot, "eager_restore": eager_restore, "lazy_restore": lazy_restore,
+             "loaded": loaded}
