@@ -45,7 +45,8 @@ class PageCopy {
     }
     bytes_.resize(extent.count * kPageSize);
     PD_TRY(from_.read_pages(extent, bytes_));
-    return to_.put_pages(memory, extent.first_page, bytes_);
+    // What is stored is stored for a reason, zeros too.
+    return to_.put_pages(memory, extent.first_page, bytes_, store::Zeros::kStored);
   }
 
   const EpochReader& from_;

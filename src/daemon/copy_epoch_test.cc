@@ -74,6 +74,19 @@ TEST_F(CopyEpochTest, WithoutANumberItIsTheNewest) {
   EXPECT_EQ(target->read_epoch(*epoch).value()->record(ObjectId(20)).value(), "record 4");
 }
 
+TEST_F(CopyEpochTest, StoredZerosAreStoredInTheCopy) {
+  auto source = make("source");
+  auto writer = source->begin_epoch().value();
+  const std::vector<uint8_t> zeros(2 * kPageSize);
+  ASSERT_TRUE(writer->put_pages(ObjectId(21), 5, zeros, store::Zeros::kStored).ok());
+  ASSERT_TRUE(writer->commit({}).ok());
+  auto target = make("target");
+  auto copied =
+      target->read_epoch(copy_epoch(base_ + "/source", Epoch(1), *target).value()).value();
+  ASSERT_EQ(copied->extents(ObjectId(21)).size(), 1u);
+  EXPECT_EQ(copied->extents(ObjectId(21)).front().count, 2u);
+}
+
 TEST_F(CopyEpochTest, AnEpochThatIsNotThereIsAnError) {
   auto source = make("source");
   auto target = make("target");

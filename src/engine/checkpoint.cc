@@ -184,13 +184,26 @@ class Checkpoint {
     return scan.data.pages();
   }
 
+  // A page of zeros that lies in a private mapping of a file was written by the program.
+  static store::Zeros zeros_in(const Member& member, uint64_t first_page, size_t bytes) {
+    const uint64_t start = first_page << kPageShift, end = start + bytes;
+    auto area =
+        std::partition_point(member.areas.begin(), member.areas.end(),
+                             [start](const memory::Area& each) { return each.end <= start; });
+    for (; area != member.areas.end() && area->start < end; ++area) {
+      if (area->kind == memory::AreaKind::kFilePrivate) return store::Zeros::kStored;
+    }
+    return store::Zeros::kAbsent;
+  }
+
   Result<memory::PageSet> copy_pages(const Member& member, const memory::Scan& scan) {
     for (const memory::PageRun& run : scan.absent.runs()) {
       PD_TRY(writer_->erase_pages(member.space, run.first, run.count));
     }
     const auto sink = [&](uint64_t first_page, Bytes bytes) {
       report_.pages += bytes.size() >> kPageShift;
-      return writer_->put_pages(member.space, first_page, bytes);
+      return writer_->put_pages(member.space, first_page, bytes,
+                                zeros_in(member, first_page, bytes.size()));
     };
     // Relatives may share pages, and while a process runs it may get a child at any time.
     const bool alone = collected_.size() == 1;

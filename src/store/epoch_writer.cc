@@ -31,8 +31,8 @@ Status EpochWriter::put_record(ObjectId object, uint32_t kind, Bytes record) {
   return kept(core_->put_record(object, kind, record));
 }
 Status EpochWriter::erase_object(ObjectId object) { return kept(core_->erase_object(object)); }
-Status EpochWriter::put_pages(ObjectId memory, uint64_t first_page, Bytes data) {
-  return kept(core_->put_pages(memory, first_page, data));
+Status EpochWriter::put_pages(ObjectId memory, uint64_t first_page, Bytes data, Zeros zeros) {
+  return kept(core_->put_pages(memory, first_page, data, zeros));
 }
 Status EpochWriter::erase_pages(ObjectId memory, uint64_t first_page, uint64_t count) {
   return kept(core_->erase_pages(memory, first_page, count));

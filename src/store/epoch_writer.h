@@ -18,6 +18,9 @@ namespace perdure::store {
 class WriterCore;
 struct PendingCommit;
 
+// Pages of zeros: absent, or stored as they are where absent means something else than zeros (in a
+// private mapping of a file: as in the file).
+enum class Zeros : uint8_t { kAbsent, kStored };
 enum class Contents : uint8_t { kInherit, kEmpty };
 
 struct EpochInfo {
@@ -81,8 +84,8 @@ class EpochWriter {
   // Forgets a record and all pages under this id. Putting it again in the same epoch makes it anew.
   Status erase_object(ObjectId object);
 
-  // data: whole pages. Pages of zeros become absent. What is put later overrides.
-  Status put_pages(ObjectId memory, uint64_t first_page, Bytes data);
+  // data: whole pages. What is put later overrides.
+  Status put_pages(ObjectId memory, uint64_t first_page, Bytes data, Zeros zeros = Zeros::kAbsent);
   Status erase_pages(ObjectId memory, uint64_t first_page, uint64_t count);
   // The pages refer to the same stored bytes as source's do now, in this epoch; absent where
   // source's are.

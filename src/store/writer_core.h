@@ -55,7 +55,7 @@ class WriterCore {
   Result<Epoch> begin(std::optional<Epoch> parent, Contents contents, Epoch* parent_out);
   Status put_record(ObjectId object, uint32_t kind, Bytes record);
   Status erase_object(ObjectId object);
-  Status put_pages(ObjectId memory, uint64_t first_page, Bytes data);
+  Status put_pages(ObjectId memory, uint64_t first_page, Bytes data, Zeros zeros);
   Status erase_pages(ObjectId memory, uint64_t first_page, uint64_t count);
   Status share_pages(ObjectId memory, uint64_t first_page, uint64_t count, ObjectId source,
                      uint64_t source_first_page);

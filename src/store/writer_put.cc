@@ -73,16 +73,17 @@ Status WriterCore::store_run(ObjectDelta& change, uint64_t first_page, Bytes pag
   return Ok{};
 }
 
-Status WriterCore::put_pages(ObjectId memory, uint64_t first_page, Bytes data) {
+Status WriterCore::put_pages(ObjectId memory, uint64_t first_page, Bytes data, Zeros zeros) {
   PD_ASSERT(filling());
   PD_TRY(check_range(memory, first_page, data.size() / kPageSize));
   if (data.size() % kPageSize != 0) return Error(Code::kInvalid, "pages are stored whole");
   ObjectDelta& change = delta_.objects[memory];
+  if (zeros == Zeros::kStored) return store_run(change, first_page, data);
   while (!data.empty()) {
-    if (const size_t zeros = run_of_pages(data, true); zeros != 0) {
-      erase_range(change, first_page, zeros);
-      first_page += zeros;
-      data = data.subspan(zeros * kPageSize);
+    if (const size_t absent = run_of_pages(data, true); absent != 0) {
+      erase_range(change, first_page, absent);
+      first_page += absent;
+      data = data.subspan(absent * kPageSize);
     }
     const size_t pages = run_of_pages(data, false);
     PD_TRY(store_run(change, first_page, data.first(pages * kPageSize)));

@@ -33,6 +33,30 @@ TEST(WriterPut, RunsOfZerosAndOthersAreToldApart) {
   EXPECT_EQ(PD_ASSERT_OK(testing::read_model(*reader)).pages.at(1), expected);
 }
 
+TEST(WriterPut, ZerosAreStoredWhereTheyMeanSomething) {
+  const auto disk = SimDisk::create(1);
+  const auto store = PD_ASSERT_OK(Store::open(testing::options_on(disk, 1 << 20)));
+  auto writer = PD_ASSERT_OK(store->begin_epoch());
+  const Page zeros(3 * kPageSize);
+  PD_ASSERT_OK(writer->put_pages(ObjectId(1), 10, zeros, Zeros::kStored));
+  PD_ASSERT_OK(writer->put_pages(ObjectId(1), 20, zeros, Zeros::kAbsent));
+  EXPECT_EQ(PD_ASSERT_OK(writer->commit({})).pages_changed, 3u);
+  writer = PD_ASSERT_OK(store->begin_epoch());
+  PD_ASSERT_OK(writer->put_pages(ObjectId(1), 11, zeros, Zeros::kAbsent));
+  PD_ASSERT_OK(writer->commit({}));
+  const auto pages_of = [&](uint64_t epoch) {
+    uint64_t pages = 0;
+    for (const PageExtent& extent :
+         PD_ASSERT_OK(store->read_epoch(Epoch(epoch)))->extents(ObjectId(1))) {
+      EXPECT_EQ(extent.first_page, 10u);
+      pages += extent.count;
+    }
+    return pages;
+  };
+  EXPECT_EQ(pages_of(1), 3u);
+  EXPECT_EQ(pages_of(2), 1u);
+}
+
 TEST(WriterPut, TheBufferIsReusedWithoutACopyOrAGap) {
   const auto disk = SimDisk::create(1);
   const auto store = PD_ASSERT_OK(Store::open(testing::options_on(disk, 4 << 20)));
