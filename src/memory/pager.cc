@@ -103,7 +103,7 @@ Status Pager::run() {
       const std::lock_guard lock(mutex_);
       progress = PD_TRY(step());
       if (complete() && !options_.keeper.valid()) {
-        spaces_.clear();
+        let_go();
         return {};
       }
       time_ms = wait_ms(progress);
@@ -113,11 +113,18 @@ Status Pager::run() {
 }
 
 void Pager::begin_fill() {
-  {
-    const std::lock_guard lock(mutex_);
-    fill_from_ns_ = monotonic_ns() + options_.fill_delay_ms * 1'000'000;
-  }
-  ahead_->wake_owner();
+  const std::lock_guard lock(mutex_);
+  fill_from_ns_ = monotonic_ns() + options_.fill_delay_ms * 1'000'000;
+  if (ahead_ != nullptr) ahead_->wake_owner();
+}
+
+// Whoever owns the pager may live long.
+void Pager::let_go() {
+  spaces_.clear();
+  units_.clear();
+  block_.reset();
+  ahead_.reset();
+  fault_buffer_.reset();
 }
 
 Result<Pager::Progress> Pager::step() {
@@ -132,7 +139,8 @@ Result<Pager::Progress> Pager::step() {
 
 void Pager::with_descriptors(const std::function<void(std::vector<int>)>& work) {
   const std::lock_guard lock(mutex_);
-  std::vector<int> numbers = {ahead_->ready_fd()};
+  std::vector<int> numbers;
+  if (ahead_ != nullptr) numbers.push_back(ahead_->ready_fd());
   if (options_.keeper.valid()) numbers.push_back(options_.keeper.get());
   for (const Served& served : spaces_) numbers.push_back(served.uffd.get());
   work(std::move(numbers));

@@ -101,6 +101,7 @@ class Pager {
   void ask_for_more();
   bool is_wanted(const Unit& unit) const;
   bool complete() const;
+  void let_go();
   void settle();
   int wait_ms(Progress progress) const;
   Status wait(Progress progress, int time_ms);

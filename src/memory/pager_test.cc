@@ -110,6 +110,7 @@ TEST_F(PagerTest, BringsEverythingWithoutATouch) {
         0);
   thread_.join();
   EXPECT_EQ(left_, 0u);
+  pager_->with_descriptors([](const std::vector<int>& open) { EXPECT_TRUE(open.empty()); });
   EXPECT_EQ(target_->step(), 0u);
   thread_ = std::thread([] {});
   EXPECT_TRUE(end().ok());

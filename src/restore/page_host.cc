@@ -125,6 +125,7 @@ Status PageHost::start() {
   thread_ = std::thread([this] {
     Status done = pager_->run();
     if (!done.ok()) end_group(done.error());
+    close_segments();
   });
   PD_TRY(set_last_pid(before));
   for (pid_t number : PD_TRY(kernel::proc::list_numbers("/proc/self/task"))) {
@@ -132,6 +133,14 @@ Status PageHost::start() {
       return Error(Code::kExists, "the pager has a number that the group needs");
   }
   return {};
+}
+
+// Nothing reads the epoch any more, and a file that the store has deleted takes space until then.
+void PageHost::close_segments() {
+  const std::lock_guard lock(mutex_);
+  std::sort(segments_.begin(), segments_.end());
+  segments_.erase(std::unique(segments_.begin(), segments_.end()), segments_.end());
+  for (int segment : segments_) Fd::adopt(segment).reset();
 }
 
 void PageHost::end_group(const Error& error) {
@@ -145,6 +154,7 @@ void PageHost::end_group(const Error& error) {
 
 void PageHost::leave_builder(const std::function<void(std::vector<int>)>& work) {
   if (pager_ == nullptr) return work({});
+  const std::lock_guard lock(mutex_);
   pager_->begin_fill();
   pager_->with_descriptors([&](std::vector<int> numbers) {
     numbers.insert(numbers.end(), segments_.begin(), segments_.end());

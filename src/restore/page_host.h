@@ -11,6 +11,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
@@ -54,6 +55,7 @@ class PageHost {
 
  private:
   memory::PageSet newest_pages(const std::vector<store::PageExtent>& extents) const;
+  void close_segments();
   [[noreturn]] void end_group(const Error& error);
 
   std::set<pid_t> taken_;
@@ -61,6 +63,7 @@ class PageHost {
   memory::Pager::Options options_;
   PageProgress& progress_;
   std::vector<memory::Pager::Space> spaces_;
+  std::mutex mutex_;  // guards segments_ once started
   std::vector<int> segments_;
   std::unique_ptr<memory::Pager> pager_;
   std::thread thread_;

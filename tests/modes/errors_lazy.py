@@ -125,5 +125,25 @@ def case_lazy_killed_init(scene):
             raise Failure("a byte was wrong when the init was killed")
 
 
+def case_lazy_pager_leaves_nothing(scene):
+    """When all pages are there, the init holds no file of the store, which may be deleted, and has no thread more."""
+    holder(scene)
+    report = restore_late(scene)
+    with open(f"/proc/{report['root_pid']}/stat", encoding="utf-8") as file:
+        init = int(file.read().rpartition(")")[2].split()[1])
+
+    def held():
+        links = []
+        for number in os.listdir(f"/proc/{init}/fd"):
+            try:
+                links.append(os.readlink(f"/proc/{init}/fd/{number}"))
+            except FileNotFoundError:
+                continue
+        return [link for link in links if "segment-" in link or "userfaultfd" in link or "eventfd" in link]
+    if not held():
+        raise Failure("the init holds nothing while pages are missing")
+    await_true(lambda: not held() and len(os.listdir(f"/proc/{init}/task")) == 1, "the pager has gone")
+
+
 if __name__ == "__main__":
     main(globals())
