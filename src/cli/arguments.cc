@@ -20,6 +20,7 @@ struct Words {
   std::string at;
   std::string back;
   std::string every;
+  std::string retention;
   std::string since;
   std::string pid;
   std::string thin;
@@ -85,6 +86,11 @@ std::string check_period(const std::string& text) {
   return possible ? "" : "'" + text + "' is no period: give 1ms to 24h";
 }
 
+std::string check_retention(const std::string& text) {
+  auto policy = store::parse_retention(text);
+  return policy.ok() ? "" : policy.error().message();
+}
+
 std::string check_since(const std::string& text) {
   return parse_moment(text) || parse_span_ns(text)
              ? ""
@@ -129,7 +135,12 @@ void add_every(CLI::App* sub, Line& line) {
 
 // What the group remembers.
 void add_settings(CLI::App* sub, Line& line) {
-  add_keep(sub, line, "After each checkpoint keep the newest N epochs only [all]");
+  sub->add_option(
+         "--keep", line.words.retention,
+         "Which epochs stay: the newest N, or rules as all:1s,1/s:1m,1/m:1h,1/h:7d [all; with "
+         "--every those rules]")
+      ->type_name("N|RULES")
+      ->check(check_retention);
   add_every(sub, line);
   sub->add_flag_callback(
       "--compress", [&line] { line.arguments.compress = true; }, "Store epochs compressed (zstd)");
@@ -411,6 +422,10 @@ Parsed finish(Line& line, std::vector<std::string> command) {
   if (!line.words.epoch.empty()) arguments.epoch = *epoch_of(line.words.epoch);
   if (!line.words.at.empty()) arguments.at = parse_moment(line.words.at);
   if (!line.words.back.empty()) arguments.back_ns = parse_span_ns(line.words.back);
+  if (!line.words.retention.empty()) {
+    auto policy = store::parse_retention(line.words.retention);
+    if (policy.ok()) arguments.retention = std::move(*policy);
+  }
   if (!line.words.every.empty()) arguments.every_ns = parse_span_ns(line.words.every);
   if (!line.words.since.empty()) {
     arguments.since = parse_moment(line.words.since);

@@ -8,6 +8,7 @@
 #include "base/ids.h"
 #include "cli/moment.h"
 #include "engine/options.h"
+#include "store/retention.h"
 
 namespace perdure::cli {
 
@@ -51,10 +52,11 @@ struct Arguments {
   bool graph = false;                // log
   bool timing = false;               // log
   engine::FilePolicy files = engine::FilePolicy::kUnchanged;
-  std::optional<uint64_t> every_ns;  // run, attach, restore, resume: between epochs
-  std::optional<uint64_t> keep;      // how many epochs stay
-  std::optional<bool> compress;      // store epochs compressed, from now on
-  bool background = false;           // -d
+  std::optional<uint64_t> every_ns;           // run, attach, restore, resume: between epochs
+  std::optional<uint64_t> keep;               // checkpoint: how many epochs stay
+  std::optional<store::Retention> retention;  // run, attach, restore: which stay
+  std::optional<bool> compress;               // store epochs compressed, from now on
+  bool background = false;                    // -d
   bool isolate = false;
   bool eager = false;  // restore
   bool wait = false;

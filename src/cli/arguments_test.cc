@@ -110,7 +110,10 @@ TEST(Arguments, SettingsAreSaidOrLeftAsTheyAre) {
   EXPECT_EQ(parse("run -- x").compress, std::nullopt);
   EXPECT_EQ(parse("run --compress -- x").compress, true);
   EXPECT_EQ(parse("restore --no-compress").compress, false);
-  EXPECT_EQ(parse("attach --keep 3 7").keep, std::optional<uint64_t>(3));
+  EXPECT_EQ(parse("attach --keep 3 7").retention->newest, 3u);
+  EXPECT_EQ(parse("run --keep all:1s,1/s:1m -- true").retention->rules.size(), 2u);
+  EXPECT_NE(parse_arguments(split("run --keep often -- true")).mistake.find("often"),
+            std::string::npos);
 }
 
 TEST(Arguments, ShowAndDiffTakeAnOptionalName) {

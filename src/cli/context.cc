@@ -10,7 +10,7 @@ Result<daemon::GroupPlace> the_group(const Context& context) {
 
 daemon::SettingsChange settings_of(const Arguments& arguments) {
   daemon::SettingsChange change;
-  change.keep = arguments.keep;
+  change.keep = arguments.retention;
   change.every_ns = arguments.every_ns;
   if (arguments.compress) {
     change.compression =

@@ -29,23 +29,24 @@ GroupSettings read_settings(const std::string& directory) {
   auto text = kernel::read_note(path_in(directory));
   if (!text.ok()) return settings;
   if (note_line_number(*text, "zstd") == 1) settings.compression = store::CompressionKind::kZstd;
-  settings.keep = note_line_number(*text, "keep").value_or(0);
+  auto keep = store::parse_retention(note_line_text(*text, "keep"));
+  if (keep.ok()) settings.keep = std::move(*keep);
   settings.every_ns = note_line_number(*text, "every_ns").value_or(0);
   return settings;
 }
 
 Status write_settings(const std::string& directory, const GroupSettings& settings) {
   bool zstd = settings.compression == store::CompressionKind::kZstd;
-  return kernel::write_note(path_in(directory),
-                            fmt::format("zstd {}\nkeep {}\nevery_ns {}\n", zstd ? 1 : 0,
-                                        settings.keep, settings.every_ns));
+  std::string text = fmt::format("zstd {}\nevery_ns {}\n", zstd ? 1 : 0, settings.every_ns);
+  if (settings.keep) text += "keep " + store::print_retention(*settings.keep) + "\n";
+  return kernel::write_lasting_note(path_in(directory), text);
 }
 
 Result<GroupSettings> change_settings(const std::string& directory, const SettingsChange& change) {
   GroupSettings settings = read_settings(directory);
   if (!change.compression && !change.keep && !change.every_ns) return settings;
   settings.compression = change.compression.value_or(settings.compression);
-  settings.keep = change.keep.value_or(settings.keep);
+  if (change.keep) settings.keep = change.keep;
   settings.every_ns = change.every_ns.value_or(settings.every_ns);
   PD_TRY(write_settings(directory, settings));
   return settings;

@@ -13,8 +13,8 @@ namespace perdure::daemon {
 
 struct GroupSettings {
   store::CompressionKind compression = store::CompressionKind::kNone;
-  uint64_t keep = 0;      // the newest epochs that stay; 0: all, or periodic_retention()
-  uint64_t every_ns = 0;  // between epochs; 0: only on request
+  std::optional<store::Retention> keep;  // none: all epochs stay, or periodic_retention()
+  uint64_t every_ns = 0;                 // between epochs; 0: only on request
 };
 
 // Of a group that is saved periodically, if the user does not say: every epoch of the last second,
@@ -24,12 +24,13 @@ store::Retention periodic_retention();
 // What the user says now; the rest stays as it was.
 struct SettingsChange {
   std::optional<store::CompressionKind> compression = std::nullopt;
-  std::optional<uint64_t> keep = std::nullopt;
+  std::optional<store::Retention> keep = std::nullopt;
   std::optional<uint64_t> every_ns = std::nullopt;
 };
 
 // The defaults where there are none, or none that can be understood.
 GroupSettings read_settings(const std::string& directory);
+// Lasts, whatever happens to the machine.
 Status write_settings(const std::string& directory, const GroupSettings& settings);
 // Writes only if the change says something.
 Result<GroupSettings> change_settings(const std::string& directory, const SettingsChange& change);

@@ -9,6 +9,9 @@
 namespace perdure::daemon {
 namespace {
 
+const store::Retention kRules{.newest = 1,
+                              .rules = {{0, 1'000'000'000}, {1'000'000'000, 60'000'000'000}}};
+
 class GroupSettingsTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -21,23 +24,29 @@ class GroupSettingsTest : public testing::Test {
 };
 
 TEST_F(GroupSettingsTest, WhatIsNotSaidStaysAsItWas) {
-  ASSERT_TRUE(
-      change_settings(directory_, {.compression = store::CompressionKind::kZstd, .keep = 5}).ok());
-  ASSERT_TRUE(change_settings(directory_, {.compression = {}, .keep = 7}).ok());
+  ASSERT_TRUE(change_settings(directory_, {.compression = store::CompressionKind::kZstd,
+                                           .keep = store::Retention{.newest = 5, .rules = {}}})
+                  .ok());
+  ASSERT_TRUE(change_settings(directory_, {.compression = {}, .keep = kRules}).ok());
   GroupSettings settings = read_settings(directory_);
   EXPECT_EQ(settings.compression, store::CompressionKind::kZstd);
-  EXPECT_EQ(settings.keep, 7u);
+  EXPECT_EQ(settings.keep, kRules);
+  EXPECT_EQ(change_settings(directory_, {.every_ns = 5'000'000})->keep, kRules);
+  EXPECT_EQ(read_settings(directory_).every_ns, 5'000'000u);
 }
 
 TEST_F(GroupSettingsTest, NothingSaidIsNothingWritten) {
-  EXPECT_EQ(change_settings(directory_, {})->keep, 0u);
+  EXPECT_EQ(change_settings(directory_, {})->keep, std::nullopt);
   EXPECT_TRUE(kernel::list_folder(directory_)->empty());
 }
 
 TEST_F(GroupSettingsTest, ForeignBytesAreTheDefaults) {
   ASSERT_TRUE(kernel::write_note(directory_ + "/settings", "keep x\nzstd\n\xff").ok());
-  EXPECT_EQ(read_settings(directory_).keep, 0u);
+  EXPECT_EQ(read_settings(directory_).keep, std::nullopt);
   EXPECT_EQ(read_settings(directory_).compression, store::CompressionKind::kNone);
+  ASSERT_TRUE(kernel::write_note(directory_ + "/settings", "keep 0\nzstd 1\n").ok());
+  EXPECT_EQ(read_settings(directory_).keep, std::nullopt);
+  EXPECT_EQ(read_settings(directory_).compression, store::CompressionKind::kZstd);
 }
 
 TEST(NoteLines, OnlyAWholeNumberOnALineOfItsOwnCounts) {

@@ -95,13 +95,13 @@ TEST_F(GroupTasksTest, AStoreThatIsNotThereIsNotMadeByARestore) {
 
 TEST_F(GroupTasksTest, SettingsOutliveTheEngine) {
   {
-    StartTask task = start({.compression = {}, .keep = 4});
+    StartTask task = start({.compression = {}, .keep = store::Retention{.newest = 4, .rules = {}}});
     ASSERT_TRUE(task.lock().ok());
-    EXPECT_EQ(task.settings().keep, 4u);
+    EXPECT_EQ(task.settings().keep->newest, 4u);
   }
   TakeOverTask next(place_);
   ASSERT_TRUE(next.lock().ok());
-  EXPECT_EQ(next.settings().keep, 4u);
+  EXPECT_EQ(next.settings().keep->newest, 4u);
 }
 
 }  // namespace

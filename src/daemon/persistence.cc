@@ -98,10 +98,10 @@ void Persistence::drop_old(uint64_t keep) {
   Status kept = Ok{};
   if (keep > 0) {
     kept = group_.keep_newest(keep);
-  } else if (settings_.keep > 0) {
+  } else if (settings_.keep) {
     // What was asked for in one breath with an epoch is done when that is; else it has time.
-    kept = pacer_.period_ns() == 0 ? group_.keep_newest(settings_.keep)
-                                   : group_.retain({.newest = settings_.keep, .rules = {}});
+    const bool at_once = pacer_.period_ns() == 0 && settings_.keep->rules.empty();
+    kept = at_once ? group_.keep_newest(settings_.keep->newest) : group_.retain(*settings_.keep);
   } else if (pacer_.period_ns() != 0) {
     kept = group_.retain(periodic_retention());
   }

@@ -39,6 +39,22 @@ Status sync_folder_of(const std::string& path) {
   return Ok{};
 }
 
+enum class Lasting : uint8_t { kNo, kYes };
+
+Status replace_note(const std::string& path, const std::string& content, Lasting lasting) {
+  std::string beside = path + ".new";
+  {
+    Fd file = Fd::adopt(
+        ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file.valid()) return Error::system(errno, "create", beside);
+    PD_TRY(write_all(file, content, beside));
+    if (lasting == Lasting::kYes && ::fsync(file.get()) < 0)
+      return Error::system(errno, "sync", beside);
+  }
+  if (::rename(beside.c_str(), path.c_str()) < 0) return Error::system(errno, "replace", path);
+  return Ok{};
+}
+
 }  // namespace
 
 Status make_private_folder(const std::string& path) {
@@ -135,15 +151,12 @@ Result<std::string> read_note(const std::string& path) {
 }
 
 Status write_note(const std::string& path, const std::string& content) {
-  std::string beside = path + ".new";
-  {
-    Fd file = Fd::adopt(
-        ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!file.valid()) return Error::system(errno, "create", beside);
-    PD_TRY(write_all(file, content, beside));
-  }
-  if (::rename(beside.c_str(), path.c_str()) < 0) return Error::system(errno, "replace", path);
-  return Ok{};
+  return replace_note(path, content, Lasting::kNo);
+}
+
+Status write_lasting_note(const std::string& path, const std::string& content) {
+  PD_TRY(replace_note(path, content, Lasting::kYes));
+  return sync_folder_of(path);
 }
 
 Status make_private_file(const std::string& path) {

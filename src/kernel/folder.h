@@ -34,6 +34,8 @@ inline constexpr size_t kNoteBytesMax = 64 * 1024;
 Result<std::string> read_note(const std::string& path);
 // Replaces a small file atomically (write beside it, then rename), mode 0600.
 Status write_note(const std::string& path, const std::string& content);
+// As write_note(), and on the disk when it returns: after a power cut it is the old one or the new.
+Status write_lasting_note(const std::string& path, const std::string& content);
 
 // Creates the file if it does not exist, mode 0600, and shows that it can be appended to.
 Status make_private_file(const std::string& path);

@@ -52,7 +52,8 @@ def case_rm_of_running_group(scene):
 def case_bad_command_lines(scene):
     for arguments, words in ((["frobnicate"], ["frobnicate"]), (["restore", "--epoch", "-3", "x"], ["epoch"]),
                              (["run"], ["command"]), (["attach"], []), (["restore", "x", "--epoch", "zero"], ["zero"]),
-                             (["run", "--name", "../evil", "--", "true"], ["evil"]), (["attach", "0"], ["0"])):
+                             (["run", "--name", "../evil", "--", "true"], ["evil"]), (["run", "--keep", "1/x:1h", "--", "true"], ["1/x:1h"]),
+                             (["run", "--every", "1us", "--", "true"], ["1us", "period"]), (["attach", "0"], ["0"])):
         scene.refuse([*arguments[:1], *scene.store(), *arguments[1:]] if arguments[0] != "frobnicate" else arguments, words)
 
 

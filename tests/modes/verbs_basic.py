@@ -112,6 +112,20 @@ def case_keep(scene):
     scene.perdure.restore(epoch=4)
 
 
+def case_keep_by_rules(scene):
+    """Rules bound the epochs of a periodic group, and are remembered by a restore. Dropping has time: it comes in hundreds."""
+    scene.perdure.call("run", "-d", "--name", scene.name, "--every", "5ms", "--keep", "all:100ms,1/m:1h", *scene.store(), "--",
+                       "/bin/sleep", "1000")
+    await_true(lambda: scene.perdure.epochs()[-1:] > [700], "there are many epochs")
+    check(len(scene.perdure.epochs()) < 600, f"{len(scene.perdure.epochs())} epochs are kept")
+    settings = os.path.join(scene.workspace.store, scene.name, "settings")
+    scene.perdure.kill()
+    scene.perdure.restore()
+    with open(settings, encoding="ascii") as file:
+        check("keep all:100ms,1/m:1h\n" in file.read(), "the rules are forgotten")
+    scene.refuse(["resume", "--every", "often", scene.name, *scene.store()], ["often"], store_may_change=True)
+
+
 def case_detach_lets_go(scene):
     pid = scene.sleeper()
     scene.perdure.attach(pid)
