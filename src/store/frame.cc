@@ -147,6 +147,7 @@ Result<std::shared_ptr<File>> SegmentSet::open(uint32_t segment) const {
         .with_remedy("put the file back; epochs that do not need it can still be used");
   }
   if (!file.ok()) return std::move(file).error();
+  if (keep_ == Keep::kSome && files_.size() >= kFilesMax) files_.clear();
   files_.emplace(segment, *file);
   return *file;
 }

@@ -51,8 +51,12 @@ Result<PageTable> decode_page_table(const FrameHeader& header, Bytes payload,
 
 class SegmentSet {
  public:
-  SegmentSet(std::shared_ptr<Device> device, uint64_t store_id)
-      : device_(std::move(device)), store_id_(store_id) {}
+  // kSome: so many files at most are kept open (a large store has more segments than a process may
+  // have descriptors). kAll: what was opened stays readable when the store deletes it.
+  enum class Keep : uint8_t { kSome, kAll };
+  static constexpr size_t kFilesMax = 64;
+  SegmentSet(std::shared_ptr<Device> device, uint64_t store_id, Keep keep = Keep::kSome)
+      : device_(std::move(device)), store_id_(store_id), keep_(keep) {}
 
   Result<std::shared_ptr<File>> open(uint32_t segment) const;
   // Metadata, commit or catalog; kind is what it must be.
@@ -72,6 +76,7 @@ class SegmentSet {
 
   std::shared_ptr<Device> device_;
   uint64_t store_id_;
+  Keep keep_;
   mutable std::mutex mutex_;
   mutable std::map<uint32_t, std::shared_ptr<File>> files_;                // under mutex_
   mutable std::map<FramePlace, std::shared_ptr<const PageTable>> tables_;  // under mutex_

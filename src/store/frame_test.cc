@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/checksum.h"
 #include "store/sim_device.h"
 #include "store/testing.h"
@@ -123,6 +125,29 @@ TEST(Frame, AMissingSegmentIsNamed) {
   const auto file = segments.open(3);
   EXPECT_EQ(file.error().code(), Code::kCorrupt);
   EXPECT_NE(file.error().message().find("segment-00000003"), std::string::npos);
+}
+
+size_t open_files() {
+  const std::filesystem::directory_iterator all("/proc/self/fd");
+  return static_cast<size_t>(std::distance(begin(all), end(all)));
+}
+
+TEST(SegmentSet, ALargeStoreDoesNotTakeADescriptorForEachSegment) {
+  const testing::TemporaryDirectory directory;
+  const std::shared_ptr<Device> device = linux_device(directory.path());
+  for (uint32_t number = 1; number <= 200; ++number) {
+    PD_ASSERT_OK(device->open(segment_name(number), FileMode::kCreate));
+  }
+  const size_t before = open_files();
+  const SegmentSet some(device, 1);
+  for (uint32_t number = 1; number <= 200; ++number) PD_ASSERT_OK(some.open(number));
+  EXPECT_LE(open_files(), before + SegmentSet::kFilesMax);
+  const SegmentSet all(device, 1, SegmentSet::Keep::kAll);  // for a reader, whatever is deleted
+  for (uint32_t number = 1; number <= 200; ++number) {
+    PD_ASSERT_OK(all.open(number));
+    PD_ASSERT_OK(device->remove(segment_name(number)));
+  }
+  for (uint32_t number = 1; number <= 200; ++number) PD_ASSERT_OK(all.open(number));
 }
 
 }  // namespace

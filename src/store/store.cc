@@ -127,7 +127,8 @@ Result<std::unique_ptr<EpochReader>> Store::read_epoch(Epoch epoch) const {
         .with_remedy("`perdure log` lists the epochs");
   }
   // A set of its own, opened now: what this epoch needs stays readable when segments are deleted.
-  auto files = std::make_shared<SegmentSet>(impl_->device, impl_->segments()->store_id());
+  auto files = std::make_shared<SegmentSet>(impl_->device, impl_->segments()->store_id(),
+                                            SegmentSet::Keep::kAll);
   const std::string what = "epoch " + std::to_string(epoch.value) + " of " + name();
   auto state =
       std::make_shared<EpochState>(PD_TRY_WITHIN(what, read_state(*files, record->commit)));
