@@ -27,6 +27,7 @@ bool ask_engine(const daemon::GroupPlace& place, GroupState& state) {
   state.root_pid = status->root_pid();
   state.processes.assign(status->processes().begin(), status->processes().end());
   state.has_terminal = status->has_terminal();
+  state.counts = status->persistence();
   return true;
 }
 

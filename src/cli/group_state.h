@@ -10,6 +10,7 @@
 
 #include "daemon/end_note.h"
 #include "daemon/places.h"
+#include "object/control.pb.h"
 #include "store/epoch_writer.h"
 
 namespace perdure::cli {
@@ -28,6 +29,7 @@ struct GroupState {
   pid_t root_pid = 0;
   std::vector<pid_t> processes;
   bool has_terminal = false;
+  std::optional<control::Persistence> counts;  // of the epochs that its engine has made
   std::optional<daemon::EndNote> end;
   std::string damage;  // why the store cannot be read; empty if it can
   size_t epochs = 0;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "base/clock.h"
 #include "cli/context.h"
@@ -6,6 +7,7 @@
 #include "cli/json.h"
 #include "cli/output.h"
 #include "cli/watch.h"
+#include "cli/watch_page.h"
 #include "daemon/client.h"
 #include "daemon/metrics.h"
 #include "kernel/folder.h"
@@ -19,6 +21,20 @@ std::string names_text(const std::vector<daemon::GroupPlace>& places) {
   std::string text;
   for (const daemon::GroupPlace& place : places) text += place.name + "\n";
   return text;
+}
+
+void append_counts(JsonWriter& json, const control::Persistence& counts) {
+  const WatchFigures figures = figures_of(nullptr, {0, counts});
+  json.key("periodic").begin_object().key("period_ns").number(counts.period_ns());
+  json.key("period_now_ns").number(counts.period_now_ns()).key("paused").boolean(counts.paused());
+  json.key("captured").number(counts.captured()).key("durable").number(counts.durable());
+  json.key("missed").number(counts.missed()).key("failures").number(counts.failures());
+  json.key("last_error");
+  counts.last_error().empty() ? json.null() : json.string(counts.last_error());
+  json.key("stop_p50_us").number(figures.stop_p50_us.value_or(0));
+  json.key("stop_p99_us").number(figures.stop_p99_us.value_or(0));
+  json.key("stop_max_us").number(counts.stop_max_us());
+  json.key("durable_lag_ns").number(counts.durable_lag_last_ns()).end_object();
 }
 
 void append_json(JsonWriter& json, const GroupState& state) {
@@ -37,9 +53,21 @@ void append_json(JsonWriter& json, const GroupState& state) {
   state.newest ? json.number(state.newest->epoch.value) : json.null();
   json.key("newest_captured_realtime_ns");
   state.newest ? json.number(state.newest->captured_realtime_ns) : json.null();
+  if (state.counts) append_counts(json, *state.counts);
   json.key("bytes").number(state.bytes).key("store").string(state.store);
   if (!state.damage.empty()) json.key("damage").string(state.damage);
   json.end_object();
+}
+
+// How it is saved, since its engine began: period, stop windows, time to durable.
+std::array<std::string, 4> saving_cells(const GroupState& state) {
+  if (!state.counts) return {"-", "-", "-", "-"};
+  const WatchFigures figures = figures_of(nullptr, {0, *state.counts});
+  auto us_or_dash = [](std::optional<uint64_t> us) { return us ? duration_text(*us) : "-"; };
+  std::string lag =
+      state.counts->durable() > 0 ? duration_text(state.counts->durable_lag_last_ns() / 1000) : "-";
+  return {period_text(*state.counts), us_or_dash(figures.stop_p50_us),
+          us_or_dash(figures.stop_p99_us), lag};
 }
 
 std::string table_text(const std::vector<GroupState>& states) {
@@ -48,14 +76,18 @@ std::string table_text(const std::vector<GroupState>& states) {
   table.column("PROCESSES", Align::kRight)
       .column("EPOCHS", Align::kRight)
       .column("NEWEST", Align::kRight);
+  table.column("EVERY", Align::kLeft).column("STOP p50", Align::kRight);
+  table.column("p99", Align::kRight).column("LAG", Align::kRight);
   table.column("SIZE", Align::kRight).column("STORE", Align::kLeft);
   uint64_t now = SystemClock().realtime_ns();
   for (const GroupState& state : states) {
     std::string age =
         state.newest ? age_text(state.newest->captured_realtime_ns, now) + " ago" : "-";
+    const std::array<std::string, 4> cells = saving_cells(state);
     table.row({state.name, state.text(), state.root_pid != 0 ? std::to_string(state.root_pid) : "-",
                runs(state) ? std::to_string(state.processes.size()) : "-",
-               std::to_string(state.epochs), age, bytes_text(state.bytes), state.store});
+               std::to_string(state.epochs), age, cells[0], cells[1], cells[2], cells[3],
+               bytes_text(state.bytes), state.store});
   }
   return table.text();
 }

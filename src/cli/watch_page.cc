@@ -38,16 +38,6 @@ std::string bars_of(const std::array<uint64_t, kStopClasses>& stops, Characters 
   return text;
 }
 
-std::string period_text(const control::Persistence& counts) {
-  if (counts.period_ns() == 0) return "on request";
-  if (counts.paused()) return "paused";
-  std::string text = span_text(counts.period_ns());
-  // Stretched: what it is now, to a tenth of a millisecond.
-  if (counts.period_now_ns() > counts.period_ns() * 21 / 20)
-    text += fmt::format(", now {}", duration_text(counts.period_now_ns() / 1000));
-  return text;
-}
-
 std::string us_or_dash(std::optional<uint64_t> us) { return us ? duration_text(*us) : "-"; }
 
 std::string rate_text(double bytes_per_s) {
@@ -97,6 +87,16 @@ std::string trouble_of(const WatchRow& row) {
 }
 
 }  // namespace
+
+std::string period_text(const control::Persistence& counts) {
+  if (counts.period_ns() == 0) return "on request";
+  if (counts.paused()) return "paused";
+  std::string text = span_text(counts.period_ns());
+  // Stretched: what it is now, to a tenth of a millisecond.
+  if (counts.period_now_ns() > counts.period_ns() * 21 / 20)
+    text += fmt::format(", now {}", duration_text(counts.period_now_ns() / 1000));
+  return text;
+}
 
 std::vector<std::string> watch_page(const std::vector<WatchRow>& rows, const std::string& time,
                                     PageSize size, Characters characters) {

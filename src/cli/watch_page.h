@@ -24,6 +24,9 @@ struct PageSize {
 // kAscii where the terminal's character set is not UTF-8.
 enum class Characters : uint8_t { kUtf8, kAscii };
 
+// "10ms, now 25.0 ms", "paused", "on request".
+std::string period_text(const control::Persistence& counts);
+
 // At most size.rows lines of at most size.columns columns. Troubles of groups stand below the
 // table, as far as there is room.
 std::vector<std::string> watch_page(const std::vector<WatchRow>& rows, const std::string& time,

@@ -130,6 +130,20 @@ def case_watch_outlives_a_stopped_engine_on_a_terminal(scene):
         os.kill(engine, signal.SIGCONT)
 
 
+def case_ps_shows_how_a_group_is_saved(scene):
+    scene.perdure.call("run", "-d", "--name", scene.name, "--every", "20ms", *scene.store(), "--", "/bin/sleep", "1000")
+
+    def saved():
+        figures = scene.perdure.json("ps", *scene.store())[0]["periodic"]
+        return figures if figures["durable"] > 3 else None
+
+    figures = await_true(saved, "epochs are made")
+    check(figures["period_ns"] == 20_000_000 and not figures["paused"] and figures["failures"] == 0, f"ps shows {figures}")
+    check(0 < figures["stop_p50_us"] <= figures["stop_p99_us"] <= figures["stop_max_us"], f"the stop windows are {figures}")
+    table = scene.perdure.call("ps", *scene.store()).stdout
+    check("EVERY" in table and re.search(r"  20ms.*  [\d.]+ [mu]s  ", table), f"the table is\n{table}")
+
+
 def case_metrics_are_printed(scene):
     check("perdure_processes{" not in scene.perdure.call("ps", "--metrics", *scene.store()).stdout, "metrics of no group")
     scene.group()
