@@ -21,7 +21,7 @@ EPOCHS_MIN = 10  # fewer in a run prove nothing
 class Run(Session):
     def begin(self, period):
         environment = {"PERDURE_TEST_DIR": self.workspace.path("io"), "PERDURE_TEST_MODE": "every"}
-        self.perdure.run(self.options.program, extra=["--every", period, "--keep", "1000000"], **environment)
+        self.perdure.run(self.options.program, extra=["--every", period, "--keep", "100000"], **environment)
         if not self.meet("ready.0"):
             raise Failure(f"the program says: {self.result()}")
 
