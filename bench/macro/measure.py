@@ -8,10 +8,14 @@ import time
 
 
 class Row:
-    """values: one figure per repetition, all in unit; the median is compared with the target."""
+    """values: one figure per repetition, all in unit; the median is compared with the target.
 
-    def __init__(self, name, values, unit, target=None, note=""):
-        self.name, self.values, self.unit, self.target, self.note = name, list(values), unit, target, note
+    target: it is to be at most this; at_least: or at least that.
+    """
+
+    def __init__(self, name, values, unit, target=None, note="", at_least=None):
+        self.name, self.values, self.unit, self.note = name, list(values), unit, note
+        self.target, self.more_is_better = (target, False) if at_least is None else (at_least, True)
 
     @property
     def median(self):
@@ -21,10 +25,15 @@ class Row:
     def verdict(self):
         if self.target is None:
             return ""
-        return "pass" if self.median <= self.target else "MISS"
+        met = self.median >= self.target if self.more_is_better else self.median <= self.target
+        return "pass" if met else "MISS"
+
+    @property
+    def worst(self):
+        return min(self.values) if self.more_is_better else max(self.values)
 
     def as_dict(self):
-        return {"name": self.name, "unit": self.unit, "median": self.median, "worst": max(self.values),
+        return {"name": self.name, "unit": self.unit, "median": self.median, "worst": self.worst,
                 "repetitions": len(self.values), "target": self.target,
                 "ratio": self.median / self.target if self.target else None, "verdict": self.verdict or None,
                 "note": self.note}
@@ -34,9 +43,9 @@ def print_table(rows):
     width = max(len(row.name) for row in rows)
     print(f"\n{'measure':<{width}}  {'median':>9} {'worst':>9} {'unit':<4} {'target':>8} {'ratio':>6}  verdict")
     for row in rows:
-        target = f"{row.target:8.1f}" if row.target else " " * 8
+        target = f"{'>=' if row.more_is_better else ''}{row.target:.1f}".rjust(8) if row.target else " " * 8
         ratio = f"{row.median / row.target:6.2f}" if row.target else " " * 6
-        print(f"{row.name:<{width}}  {row.median:9.2f} {max(row.values):9.2f} {row.unit:<4} {target} {ratio}  "
+        print(f"{row.name:<{width}}  {row.median:9.2f} {row.worst:9.2f} {row.unit:<4} {target} {ratio}  "
               f"{row.verdict}{'  ' if row.note else ''}{row.note}".rstrip())
 
 

@@ -28,12 +28,12 @@ class Bench:
         self._count = 0
 
     @contextlib.contextmanager
-    def group(self, command):
-        """A fresh group with a store of its own; gone afterwards."""
+    def group(self, command, options=()):
+        """A fresh group with a store of its own; gone afterwards. options: of run."""
         self._count += 1
         name = f"bench-{os.getpid()}-{self._count}"
         perdure = Perdure(self.program, str(self.directory / name))
-        perdure.start(name, command)
+        perdure.start(name, command, options)
         try:
             yield Group(self, perdure, name)
         finally:
@@ -56,6 +56,23 @@ class Group:
 
     def restore(self, *options):
         return self._timed("restore", "-d", "--store", self._perdure.store, self.name, *options)
+
+    def resume(self, every):
+        """Saves it periodically from now on."""
+        self._perdure.run("resume", "--every", every, "--store", self._perdure.store, self.name)
+
+    def pause(self):
+        self._perdure.run("pause", "--store", self._perdure.store, self.name)
+
+    def epochs(self):
+        return self._perdure.epochs(self.name)
+
+    def newest_epoch(self):
+        return self._perdure.group(self.name)["newest_epoch"] or 0
+
+    def durable_lag_ns(self):
+        """From the capture of the epoch that became durable last to that moment."""
+        return self._perdure.group(self.name)["periodic"]["durable_lag_ns"] or 0
 
     def kill(self):
         self._perdure.run("kill", self.name)

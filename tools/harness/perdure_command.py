@@ -30,8 +30,8 @@ class Perdure:
         self.run(verb, *arguments, timeout=timeout)
         return time.perf_counter() - begin
 
-    def start(self, name, command):
-        self.run("run", "-d", "--name", name, "--store", self.store, "--", *command)
+    def start(self, name, command, options=()):
+        self.run("run", "-d", "--name", name, "--store", self.store, *options, "--", *command)
 
     def checkpoint(self, name):
         return self.timed("checkpoint", name, "--wait")
