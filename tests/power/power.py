@@ -304,7 +304,9 @@ class Power:
 
     def restore(self):
         """The last number that is there; it is all of one moment, and no promise was broken."""
-        self.perdure.restore(extra=["--every", "10ms"])
+        self.perdure.restore()
+        period_ns = self.perdure.group_row()["periodic"]["period_ns"]
+        check(period_ns == 10_000_000, f"after the cut the group is saved every {period_ns} ns, not as it was asked for")
         newest_epoch = max(row["epoch"] for row in self.perdure.json("log", self.workspace.group, *self.perdure.store_option()))
         check(newest_epoch >= self.promised_epoch, f"epoch {self.promised_epoch} was acknowledged, now {newest_epoch} is the newest")
         self.client.connect()
