@@ -207,7 +207,9 @@ class Freezer {
     }
     // Dead processes alone, which somebody has not waited for yet, are no group.
     if (std::all_of(frozen->processes_.begin(), frozen->processes_.end(),
-                    [](const StoppedProcess& process) { return process.zombie; })) {
+                    [](const StoppedProcess& process) {
+                      return process.zombie && process.stat.threads <= 1;
+                    })) {
       return Error(Code::kGone, "the group has ended: it has no process left");
     }
     return {};

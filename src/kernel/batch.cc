@@ -1,6 +1,5 @@
 // Batch and BatchArea: see tracee.h. The area's layout: code page (r-x), call table, data (both
 // rw).
-#include <linux/futex.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -237,19 +236,21 @@ Status BatchArea::run(Tracee* tracee, Batch* batch, std::vector<pid_t>* born) co
   return fetch(tracee->tid(), batch);
 }
 
-// The thread waits on a word of its own. A visit ends by changing the word and then interrupting
-// the thread: wherever it is by then, it does not wait any more.
+// The wait is one that leaves the thread's restart block alone (restart_syscall(2)): the call that
+// the program is in may need it.
 BatchArea::Visit BatchArea::add_visit(Batch* batch) {
   PD_ASSERT(batch->size() > 0);
   const timespec at_most{1, 0};  // if the engine dies
-  const Visit visit{batch->size() - 1, batch->in_value(uint32_t{0})};
-  batch->call(SYS_futex, {visit.word, FUTEX_WAIT_PRIVATE, 0, batch->in_value(at_most), 0, 0},
+  const Visit visit{batch->size() - 1};
+  batch->call(SYS_rt_sigtimedwait,
+              {batch->in_value(uint64_t{0}), 0, batch->in_value(at_most), sizeof(uint64_t)},
               OnError::kContinue);
   return visit;
 }
 
 // Waits for a call's result to appear; a busy machine may need a while to run the thread at all.
-Result<int64_t> BatchArea::await_result(pid_t tid, size_t call) const {
+// The thread is stopped afterwards if the batch has ended already.
+Result<int64_t> BatchArea::await_result(Tracee* tracee, size_t call) const {
   constexpr int kLooksAtOnce = 100;
   constexpr int kPausesMax = 100'000;
   constexpr long kPauseNs = 50'000;
@@ -257,14 +258,33 @@ Result<int64_t> BatchArea::await_result(pid_t tid, size_t call) const {
       base_ + kPageSize + kHeaderBytes + call * sizeof(WireCall) + offsetof(WireCall, result);
   for (int looks = 0; looks < kLooksAtOnce + kPausesMax; ++looks) {
     int64_t result = 0;
-    PD_TRY(
-        read_memory(tid, where, MutableBytes(reinterpret_cast<uint8_t*>(&result), sizeof(result))));
+    PD_TRY(read_memory(tracee->tid(), where,
+                       MutableBytes(reinterpret_cast<uint8_t*>(&result), sizeof(result))));
     if (result != Batch::kNotRun) return result;
     if (looks < kLooksAtOnce) continue;
+    PD_TRY(tracee->pass_stop(trap()));
     const timespec pause{0, kPauseNs};
     nanosleep(&pause, nullptr);
   }
-  return Error(Code::kTimeout, "thread " + std::to_string(tid) + " does not get to run");
+  return Error(Code::kTimeout, "thread " + std::to_string(tracee->tid()) + " does not get to run");
+}
+
+// An interrupt may come before the thread has begun to wait, so it is repeated, with time for the
+// thread to get on in between.
+Status BatchArea::end_visit(Tracee* tracee) const {
+  constexpr int kInterruptsMax = 10'000;
+  constexpr int kLooks = 20;
+  constexpr long kPauseNs = 5'000;
+  for (int interrupts = 0; interrupts < kInterruptsMax && !tracee->stopped(); ++interrupts) {
+    PD_TRY(tracee->interrupt());
+    for (int looks = 0; looks < kLooks && !tracee->stopped(); ++looks) {
+      PD_TRY(tracee->pass_stop(trap()));
+      if (tracee->stopped()) break;
+      const timespec pause{0, kPauseNs};
+      nanosleep(&pause, nullptr);
+    }
+  }
+  return tracee->stopped() ? Status() : tracee->wait_trap(trap(), nullptr);
 }
 
 Status BatchArea::run_visited(Tracee* tracee, Batch* batch, const Visit& visit,
@@ -272,13 +292,9 @@ Status BatchArea::run_visited(Tracee* tracee, Batch* batch, const Visit& visit,
   PD_ASSERT(visit.call + 2 < batch->size());
   PD_TRY(prepare(tracee, *batch));
   PD_TRY(tracee->resume());
-  const Result<int64_t> result = await_result(tracee->tid(), visit.call);
+  const Result<int64_t> result = await_result(tracee, visit.call);
   if (result.ok()) visitor(*result);
-  const uint32_t over = 1;
-  PD_TRY(write_memory(tracee->tid(), visit.word,
-                      Bytes(reinterpret_cast<const uint8_t*>(&over), sizeof(over))));
-  PD_TRY(tracee->interrupt());
-  PD_TRY(tracee->wait_trap(trap(), nullptr));
+  PD_TRY(end_visit(tracee));
   PD_TRY(result);
   return fetch(tracee->tid(), batch);
 }

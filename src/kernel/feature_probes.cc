@@ -20,9 +20,9 @@
 #include "kernel/abi/prctl.h"
 #include "kernel/memory.h"
 #include "kernel/proc/read.h"
-#include "kernel/uffd_serve.h"
 #include "kernel/sock_diag.h"
 #include "kernel/task_info.h"
+#include "kernel/uffd_serve.h"
 
 namespace perdure::kernel {
 namespace {

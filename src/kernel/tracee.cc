@@ -276,6 +276,25 @@ Status Tracee::wait_trap(RemoteAddr trap, std::vector<pid_t>* born) {
   return Error(Code::kTimeout, "a batch in pid " + std::to_string(tid_) + " does not end");
 }
 
+Status Tracee::pass_stop(RemoteAddr trap) {
+  int status = 0;
+  const pid_t waited = waitpid(tid_, &status, __WALL | WNOHANG);
+  if (waited == 0 || (waited < 0 && errno == EINTR)) return {};
+  if (waited < 0 || !WIFSTOPPED(status)) {
+    const pid_t dead = std::exchange(tid_, 0);
+    return Error(Code::kGone, "run a batch: pid " + std::to_string(dead) + " has ended");
+  }
+  const int signal = event_of(status) == 0 ? WSTOPSIG(status) : 0;
+  stopped_ = true;
+  if (signal == rescue_.signal && PD_TRY(registers()).rip == trap.value) return {};
+  if (signal == SIGSTOP) stop_requested_ = true;  // put off until the thread is let go
+  if (signal == SIGSEGV || signal == SIGBUS || signal == SIGILL) {
+    return Error(Code::kInternal,
+                 "a batch in pid " + std::to_string(tid_) + " touched memory that is not there");
+  }
+  return resume();
+}
+
 int quiet_signal(uint64_t caught, uint64_t blocked) {
   for (int signal : {SIGURG, SIGWINCH, SIGCONT, SIGCHLD}) {
     if (((caught | blocked) >> (signal - 1) & 1) == 0) return signal;

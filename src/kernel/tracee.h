@@ -167,6 +167,9 @@ class Tracee {
   Status run_to_trap(RemoteAddr trap, std::vector<pid_t>* born);
   // As run_to_trap(), for a thread that was resumed already.
   Status wait_trap(RemoteAddr trap, std::vector<pid_t>* born);
+  // For a thread that runs towards the trap: if it came to another stop, for example one that a
+  // signal asked for earlier, it goes on. stopped() if it has reached the trap. Does not wait.
+  Status pass_stop(RemoteAddr trap);
   // Executes one system call, before whose instruction the thread stands.
   Status step_call();
   // Lets the thread, whose registers stand before a system call, enter it with an interrupt
@@ -256,7 +259,6 @@ class BatchArea {
   // undone by the last ones even if the engine dies meanwhile.
   struct Visit {
     size_t call = 0;  // whose result is visited
-    RemoteAddr word;  // 0 as long as the visit lasts
   };
   static Visit add_visit(Batch* batch);
   Status run_visited(Tracee* tracee, Batch* batch, const Visit& visit,
@@ -265,7 +267,8 @@ class BatchArea {
 
  private:
   Status prepare(Tracee* tracee, const Batch& batch) const;
-  Result<int64_t> await_result(pid_t tid, size_t call) const;
+  Result<int64_t> await_result(Tracee* tracee, size_t call) const;
+  Status end_visit(Tracee* tracee) const;
   RemoteAddr trap() const;
   explicit BatchArea(RemoteAddr base) : base_(base) {}
   Status send(const Tracee& tracee, const Batch& batch) const;

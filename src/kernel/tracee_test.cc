@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 #include <thread>
 
 #include "kernel/proc/read.h"
+#include "kernel/proc/stat.h"
 
 namespace perdure::kernel {
 namespace {
@@ -198,6 +200,56 @@ TEST(Batch, AVisitLastsAsLongAsTheVisitor) {
   clock_gettime(CLOCK_MONOTONIC, &end);
   EXPECT_LT(end.tv_sec - begin.tv_sec, kVisits / 4) << "a visit took the whole second";
   ASSERT_TRUE(area.unmap(&tracee, instruction).ok());
+}
+
+// Ends with status 0 if a call with a time limit was not disturbed.
+void poll_for_a_while() { _exit(poll(nullptr, 0, 700) == 0 ? 0 : 1); }
+
+TEST(Batch, AVisitLeavesTheCallThatTheThreadIsInAlone) {
+  const pid_t child = fork();
+  if (child == 0) poll_for_a_while();
+  ASSERT_TRUE(holds_soon([&] {
+    return proc::read_text(proc::path_of(child, "syscall"))
+        ->starts_with(std::to_string(SYS_poll) + " ");
+  }));
+  {
+    Tracee tracee = stopped(child);
+    const RemoteAddr instruction = find_syscall_instruction(child, own_vdso(), 8192).value();
+    RegisterGuard guard = RegisterGuard::hold(&tracee).value();
+    const BatchArea area = BatchArea::map(&tracee, instruction).value();
+    Batch batch = area.batch();
+    batch.call(SYS_getppid, {});
+    const BatchArea::Visit visit = BatchArea::add_visit(&batch);
+    batch.call(SYS_getpid, {});
+    ASSERT_TRUE(area.run_visited(&tracee, &batch, visit, [](int64_t) {}).ok());
+    ASSERT_TRUE(area.unmap(&tracee, instruction).ok());
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "poll saw EINTR";
+}
+
+// A stop that was asked for before the batch began does not keep it from running.
+TEST(Batch, AVisitPassesStops) {
+  Child child(sleep_forever);
+  Tracee tracee = stopped(child.pid());
+  const RemoteAddr instruction = find_syscall_instruction(child.pid(), own_vdso(), 8192).value();
+  {
+    RegisterGuard guard = RegisterGuard::hold(&tracee).value();
+    const BatchArea area = BatchArea::map(&tracee, instruction).value();
+    kill(child.pid(), SIGSTOP);
+    Batch batch = area.batch();
+    batch.call(SYS_getppid, {});
+    const BatchArea::Visit visit = BatchArea::add_visit(&batch);
+    batch.call(SYS_getpid, {});
+    int64_t seen = 0;
+    ASSERT_TRUE(
+        area.run_visited(&tracee, &batch, visit, [&](int64_t result) { seen = result; }).ok());
+    EXPECT_EQ(seen, getpid());
+    ASSERT_TRUE(area.unmap(&tracee, instruction).ok());
+  }
+  ASSERT_TRUE(tracee.detach().ok());
+  EXPECT_TRUE(holds_soon([&] { return proc::read_stat(child.pid())->state == 'T'; }));
 }
 
 // The main thread ends, the other one goes on until the process is killed.
