@@ -82,7 +82,7 @@ class Checkpoint {
       PD_TRY(fault_point("captured"));
     }
     timing_.mark("resume");
-    report_.stop_us = timing_.since_restart_us();
+    report_.stop_us = survey_us_ + timing_.since_restart_us();
     PD_TRY(put_records());
     PD_TRY(fault_point("records"));
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
@@ -141,6 +141,7 @@ class Checkpoint {
     }
     frozen.resume();
     timing_.mark("survey");
+    survey_us_ = timing_.since_restart_us();
     for (const CollectedProcess& collected : collected_) order_.push_back(collected.view.pid);
     collected_.clear();
     report_.threads = 0;
@@ -524,6 +525,7 @@ class Checkpoint {
   std::vector<CollectedProcess> collected_;
   std::set<pid_t> fresh_;     // met in this epoch: their pages may still be their parents'
   std::vector<pid_t> order_;  // parents before children
+  uint64_t survey_us_ = 0;  // the group stood still for that, too
   std::map<ObjectId, StoredRecord> now_;
   uint64_t captured_realtime_ns_ = 0;
   uint64_t captured_monotonic_ns_ = 0;
