@@ -525,7 +525,7 @@ class Checkpoint {
   std::vector<CollectedProcess> collected_;
   std::set<pid_t> fresh_;     // met in this epoch: their pages may still be their parents'
   std::vector<pid_t> order_;  // parents before children
-  uint64_t survey_us_ = 0;  // the group stood still for that, too
+  uint64_t survey_us_ = 0;    // the group stood still for that, too
   std::map<ObjectId, StoredRecord> now_;
   uint64_t captured_realtime_ns_ = 0;
   uint64_t captured_monotonic_ns_ = 0;
