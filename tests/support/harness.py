@@ -246,13 +246,17 @@ class Perdure:
 
     def kill(self, name=None, **options):
         result = self.call("kill", name or self.workspace.group, *self.store_option(), **options)
-        reap_orphans(but=self.workspace.awaited)
+        # What died last may come to us a moment later; unwaited for it keeps its number, or its session's.
+        for _ in range(3):
+            reap_orphans(but=self.workspace.awaited)
+            time.sleep(0.01)
         return result
 
     def restore(self, name=None, epoch=None, extra=(), **options):
         arguments = ["restore", "-d", name or self.workspace.group, *self.store_option(), *extra]
         if epoch is not None:
             arguments += ["--epoch", epoch]
+        reap_orphans(but=self.workspace.awaited)
         return self.call(*arguments, **options)
 
     def remove(self, name=None):
