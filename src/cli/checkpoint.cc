@@ -29,9 +29,10 @@ Result<int> checkpoint(const Context& context) {
   if (arguments.json) {
     PD_TRY(print(report_json(place.name, report)));
   } else {
-    PD_TRY(print(fmt::format("{}: epoch {}, stopped {}, {} written in {}\n", place.name,
-                             report.epoch.value, duration_text(report.stop_us),
-                             bytes_text(report.bytes_written), duration_text(report.total_us))));
+    PD_TRY(print(fmt::format(
+        "{}: epoch {}, stopped {}, {} {} in {}\n", place.name, report.epoch.value,
+        duration_text(report.stop_us), bytes_text(report.bytes_written),
+        arguments.wait ? "written" : "on their way to the disk", duration_text(report.total_us))));
   }
   return 0;
 }

@@ -101,6 +101,7 @@ class Checkpoint {
       return {};
     }
     store::PendingEpoch pending = PD_TRY(writer_->submit(std::move(commit)));
+    report_.bytes_written = pending.bytes_written();
     state_.captured_ns[pending.epoch()] = captured_monotonic_ns_;
     settle_success(pending.epoch());
     return {};

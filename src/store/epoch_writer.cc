@@ -11,6 +11,7 @@ PendingEpoch::PendingEpoch(std::shared_ptr<WriterCore> core, std::shared_ptr<Pen
     : core_(std::move(core)), commit_(std::move(commit)) {}
 
 Epoch PendingEpoch::epoch() const { return commit_->record.info.epoch; }
+uint64_t PendingEpoch::bytes_written() const { return commit_->record.info.bytes_written; }
 bool PendingEpoch::done() const { return core_->done(*commit_); }
 Result<EpochInfo> PendingEpoch::wait() { return core_->wait(commit_); }
 

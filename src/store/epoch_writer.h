@@ -59,6 +59,8 @@ class PendingEpoch {
  public:
   PendingEpoch(std::shared_ptr<WriterCore> core, std::shared_ptr<PendingCommit> commit);
   Epoch epoch() const;
+  // To the log, for this epoch.
+  uint64_t bytes_written() const;
   // True if wait() would not wait.
   bool done() const;
   // The epoch once it is durable, or why it is not (then no later epoch that was begun on it can be

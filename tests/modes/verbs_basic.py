@@ -80,6 +80,14 @@ def case_ps_tells_the_state(scene):
     check(not os.path.exists(os.path.join(scene.workspace.store, scene.name)), "rm left the group's folder")
 
 
+def case_checkpoint_tells_its_size(scene):
+    scene.group()
+    report = scene.perdure.json("checkpoint", scene.name, *scene.store())
+    check(report["bytes_written"] > 0, f"an epoch that is not waited for has no size: {report}")
+    waited = scene.perdure.json("checkpoint", "--wait", scene.name, *scene.store())
+    check(waited["bytes_written"] > 0, f"an epoch has no size: {waited}")
+
+
 def case_log_lists_epochs(scene):
     scene.group()
     for _ in range(3):
