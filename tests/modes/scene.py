@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 from harness import Failure, Perdure, Skip, Workspace, alive, await_true, run_test  # noqa: E402
-from observe import checksums, difference, observe  # noqa: E402
+from observe import at_rest, checksums, difference, observe  # noqa: E402
 
 LINES_MAX = 3  # a message is one line; a remedy may follow
 
@@ -50,7 +50,7 @@ class Scene:
 
     def refuse(self, arguments, words, pid=None, store_may_change=False, **environment):
         """The command fails with one message that has all words; program and store stay as they were."""
-        program = observe(pid) if pid else None
+        program = at_rest(pid) if pid else None
         store = checksums(self.workspace.store)
         result = self.perdure.call(*arguments, expect_success=False, **environment)
         text = result.stderr

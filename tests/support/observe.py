@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 
 STATUS_KEYS = ("Name", "State", "TracerPid", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt", "CapEff", "Uid", "Threads")
 
@@ -23,6 +24,19 @@ def observe(pid):
                 if key in STATUS_KEYS:
                     lines.append(f"thread {tid} {key} {value.strip().replace('R (running)', 'S (sleeping)')}")
     return lines
+
+
+def at_rest(pid, pause_s=0.02):
+    """What observe() tells of a process that has started up: it sleeps or is stopped, and two looks see the same."""
+    before = None
+    while True:
+        with open(f"/proc/{pid}/wchan", encoding="ascii") as place:
+            waits = place.read() != "0"
+        now = observe(pid)
+        if waits and now == before:
+            return now
+        before = now if waits else None
+        time.sleep(pause_s)
 
 
 def difference(before, after):
