@@ -67,7 +67,7 @@ TEST(Stat, AZombieKeepsItsWaitStatus) {
 
 TEST(Stat, AStoppedProcessIsInStateT) {
   TestChild child([] {});
-  ::kill(child.pid(), SIGTSTP);
+  ::kill(child.pid(), SIGSTOP);
   ASSERT_EQ(::waitpid(child.pid(), nullptr, WUNTRACED), child.pid());
   EXPECT_EQ(read_stat(child.pid()).value().state, 'T');
   StoppedThread stopped(child.pid());
