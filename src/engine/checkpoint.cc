@@ -42,6 +42,8 @@ constexpr uint64_t kSurveyBytesMin = 16u << 20;
 constexpr int kPrecopyPassesMax = 8;
 constexpr uint64_t kPrecopyEnoughPages = 512;
 constexpr uint64_t kPrecopyGain = 2;
+// The least that there is room for in the window.
+constexpr uint64_t kRoomPagesMin = 256;
 
 int64_t boottime_ns() {
   timespec now{};
@@ -72,17 +74,22 @@ class Checkpoint {
     state_.mapped_files.look_again();
     timing_.mark("precopy");
     report_.precopy_us = timing_.last_us();
+    PD_TRY(writer_->make_room(room_for_cut()));
     {
       Frozen frozen =
           PD_TRY(capture::freeze(state_.scope, &state_.task_clock, &state_.waits, state_.clock));
       timing_.restart(frozen.stopped_at_ns());
       timing_.mark("stop");
       PD_TRY(fault_point("stop"));
+      writer_->enter_window();
+      const uint64_t pages_before = report_.pages;
       PD_TRY(capture_all(&frozen));
+      state_.cut_pages = report_.pages - pages_before;
       PD_TRY(fault_point("captured"));
     }
     timing_.mark("resume");
     report_.stop_us = survey_us_ + timing_.since_restart_us();
+    PD_TRY(writer_->leave_window());
     PD_TRY(put_records());
     PD_TRY(fault_point("records"));
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
@@ -169,11 +176,18 @@ class Checkpoint {
           return std::move(pages).error();
         }
       }
+      last_pass_pages_ = copied;
       if (copied <= kPrecopyEnoughPages) return {};
       if (pass > 0 && copied > before / kPrecopyGain) return {};
       before = copied;
     }
     return {};
+  }
+
+  // What is dirtied while a pass copies takes about as long to copy, and shared memory and trackers
+  // without passes take what they took last time.
+  uint64_t room_for_cut() const {
+    return (kRoomPagesMin + 2 * std::max(last_pass_pages_, state_.cut_pages)) << kPageShift;
   }
 
   Result<uint64_t> precopy_member(Member* member) {
@@ -210,7 +224,8 @@ class Checkpoint {
     // Relatives may share pages, and while a process runs it may get a child at any time.
     const bool alone = collected_.size() == 1;
     const memory::Access access = alone ? memory::Access::kFast : memory::Access::kGentle;
-    return state_.copier.copy(member.memo.pid, scan.data, sink, access);
+    const auto room = [&] { return writer_->page_buffer(); };
+    return state_.copier.copy(member.memo.pid, scan.data, sink, access, room);
   }
 
   Status capture_all(Frozen* frozen) {
@@ -526,7 +541,8 @@ class Checkpoint {
   std::vector<CollectedProcess> collected_;
   std::set<pid_t> fresh_;     // met in this epoch: their pages may still be their parents'
   std::vector<pid_t> order_;  // parents before children
-  uint64_t survey_us_ = 0;    // the group stood still for that, too
+  uint64_t last_pass_pages_ = 0;
+  uint64_t survey_us_ = 0;  // the group stood still for that, too
   std::map<ObjectId, StoredRecord> now_;
   uint64_t captured_realtime_ns_ = 0;
   uint64_t captured_monotonic_ns_ = 0;

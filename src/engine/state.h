@@ -98,6 +98,7 @@ class GroupState {
   std::map<ObjectId, memory::SharedTracker> shared;
   std::map<ObjectId, StoredRecord> stored;  // records of the last epoch
   bool full_next = true;
+  uint64_t cut_pages = 0;  // copied in the window of the last epoch
 
  private:
   static uint64_t first_free_id(const store::Store& store);

@@ -83,15 +83,24 @@ Result<Copier> Copier::create(Populate populate) {
   return Copier(std::move(buffer));
 }
 
-Result<PageSet> Copier::copy(pid_t pid, const PageSet& pages, const PageSink& sink, Access access) {
+Result<PageSet> Copier::copy(pid_t pid, const PageSet& pages, const PageSink& sink, Access access,
+                             const PageRoom& room) {
   PageSet unreadable;
   ForcedReader forced(pid);
   Buffer& buffer = *buffer_;
-  size_t used = 0;  // bytes
+  MutableBytes into;
+  size_t used = 0;  // bytes of it
+  auto begin = [&]() -> Status {
+    into = MutableBytes(buffer.bytes, kBatchBytes);
+    if (room) into = PD_TRY(room());
+    PD_ASSERT(into.size() >= kPageSize);
+    into = into.first(std::min(into.size(), kBatchBytes));
+    return {};
+  };
   auto flush = [&]() -> Status {
     Result<size_t> got = size_t{0};
     if (access == Access::kFast) {
-      got = kernel::read_process(pid, buffer.remote, MutableBytes(buffer.bytes, used));
+      got = kernel::read_process(pid, buffer.remote, into.first(used));
     }
     if (!got.ok() && got.error().code() != Code::kIo) return std::move(got).error();
     size_t valid = got.ok() ? *got & ~(kPageSize - 1) : 0;
@@ -100,10 +109,10 @@ Result<PageSet> Copier::copy(pid_t pid, const PageSet& pages, const PageSink& si
       size_t size = piece.count << kPageShift;
       size_t have = std::min(size, valid - std::min(valid, at));
       if (have < size) {
-        PD_TRY(forced.read(piece.first + (have >> kPageShift),
-                           MutableBytes(buffer.bytes + at + have, size - have), unreadable));
+        PD_TRY(forced.read(piece.first + (have >> kPageShift), into.subspan(at + have, size - have),
+                           unreadable));
       }
-      PD_TRY(deliver(piece, buffer.bytes + at, unreadable, sink));
+      PD_TRY(deliver(piece, into.data() + at, unreadable, sink));
       at += size;
     }
     PD_ASSERT(at == used);
@@ -116,13 +125,14 @@ Result<PageSet> Copier::copy(pid_t pid, const PageSet& pages, const PageSink& si
   buffer.remote.clear();
   for (const PageRun& run : pages.runs()) {
     for (uint64_t page = run.first; page < run.end();) {
-      uint64_t count = std::min<uint64_t>(run.end() - page, (kBatchBytes - used) >> kPageShift);
+      if (used == 0) PD_TRY(begin());
+      uint64_t count = std::min<uint64_t>(run.end() - page, (into.size() - used) >> kPageShift);
       buffer.pieces.push_back(PageRun{page, count});
       buffer.remote.push_back(
           iovec{reinterpret_cast<void*>(page << kPageShift), count << kPageShift});
       used += count << kPageShift;
       page += count;
-      if (used == kBatchBytes) PD_TRY(flush());
+      if (used == into.size()) PD_TRY(flush());
     }
   }
   if (used > 0) PD_TRY(flush());

@@ -19,6 +19,10 @@ namespace perdure::memory {
 // the call. An error stops the copy.
 using PageSink = std::function<Status(uint64_t first_page, Bytes bytes)>;
 
+// Where the next pages may be read to: at least a page, valid until the sink was called for what
+// was read there.
+using PageRoom = std::function<Result<MutableBytes>()>;
+
 // How pages are read. kGentle leaves pages that processes share copy-on-write shared:
 // process_vm_readv(2) pins what it reads, and a pinned page that is not exclusive to its process is
 // copied for it (gup_must_unshare, Linux 5.19), which /proc/PID/mem does not. kFast is for
@@ -40,8 +44,9 @@ class Copier {
   // memory is broken. With a stopped process and a PageSet from Mode::kCut this is empty unless the
   // hardware failed. PROT_NONE and write-only areas are read (by way of /proc/PID/mem). kGone if
   // the process died.
+  // room: pages go straight there, instead of into a buffer of the copier.
   Result<PageSet> copy(pid_t pid, const PageSet& pages, const PageSink& sink,
-                       Access access = Access::kFast);
+                       Access access = Access::kFast, const PageRoom& room = {});
 
  private:
   struct Buffer;

@@ -44,6 +44,10 @@ Status EpochWriter::share_pages(ObjectId memory, uint64_t first_page, uint64_t c
 }
 Result<MutableBytes> EpochWriter::page_buffer() { return core_->page_buffer(); }
 
+Status EpochWriter::make_room(uint64_t bytes) { return kept(core_->make_room(bytes)); }
+void EpochWriter::enter_window() { core_->enter_window(); }
+Status EpochWriter::leave_window() { return kept(core_->leave_window()); }
+
 Result<std::shared_ptr<PendingCommit>> EpochWriter::submitted(CommitInfo info) {
   PD_ASSERT(!finished_);
   if (first_error_) return *first_error_;

@@ -99,6 +99,15 @@ class EpochWriter {
   // next call on this writer. Between 1 page and 1 MiB.
   Result<MutableBytes> page_buffer();
 
+  // For pages that are put while something stands still that must not wait. make_room() before:
+  // memory for so many bytes of pages is there then. Between enter_window() and leave_window() page
+  // calls only copy (page_buffer(): not even that): they touch no file, wait for nothing, and
+  // allocate only beyond what there was made room for. What they mean is done, and fails, in
+  // leave_window(). Records are put outside. Beyond 256 MiB a window may wait.
+  Status make_room(uint64_t bytes);
+  void enter_window();
+  Status leave_window();
+
   // Returns once the epoch is durable.
   Result<EpochInfo> commit(CommitInfo info);
   // Returns once the epoch is on its way; durability is in the order of submission.

@@ -14,6 +14,12 @@ AlignedBuffer::AlignedBuffer(size_t size) : size_(size) {
   PD_ASSERT(data_ != nullptr);
 }
 
+void AlignedBuffer::touch() {
+  if (touched_) return;
+  for (size_t at = 0; at < size_; at += kPageSize) data_.get()[at] = 0;
+  touched_ = true;
+}
+
 IoQueue::IoQueue(std::shared_ptr<Device> device, Thread thread, const Fd* settled)
     : device_(std::move(device)), settled_(settled), may_thread_(thread) {
   free_.reserve(kBuffersKept);
@@ -34,8 +40,16 @@ AlignedBuffer IoQueue::take_buffer() {
          (bytes_ >= kBytesMax || (free_.empty() && buffers_ >= kBuffersMax))) {
     run_until(lock, executed_ + 1);
   }
+  return take_locked(lock);
+}
+
+AlignedBuffer IoQueue::take_spare() {
+  std::unique_lock lock(mutex_);
+  return take_locked(lock);
+}
+
+AlignedBuffer IoQueue::take_locked(std::unique_lock<std::mutex>& lock) {
   if (free_.empty()) {
-    PD_ASSERT(buffers_ < kBuffersMax);
     ++buffers_;
     lock.unlock();
     return AlignedBuffer(kBufferBytes);
@@ -43,6 +57,11 @@ AlignedBuffer IoQueue::take_buffer() {
   AlignedBuffer buffer = std::move(free_.back());
   free_.pop_back();
   return buffer;
+}
+
+void IoQueue::give_back(AlignedBuffer buffer) {
+  const std::scoped_lock lock(mutex_);
+  put_away_locked(std::move(buffer));
 }
 
 // The memory of a burst goes back to the system.

@@ -31,6 +31,8 @@ class AlignedBuffer {
   uint8_t* data() const { return data_.get(); }
   size_t size() const { return size_; }
   bool valid() const { return data_ != nullptr; }
+  // Has the system give all of its memory now.
+  void touch();
 
  private:
   struct Free {
@@ -38,6 +40,7 @@ class AlignedBuffer {
   };
   std::unique_ptr<uint8_t, Free> data_;
   size_t size_ = 0;
+  bool touched_ = false;
 };
 
 class IoQueue {
@@ -62,6 +65,10 @@ class IoQueue {
 
   // A buffer of kBufferBytes; waits while kBuffersMax buffers or kBytesMax bytes are in flight.
   AlignedBuffer take_buffer();
+  // The same without waiting, whatever is in flight; whoever takes many gives back what is not
+  // written.
+  AlignedBuffer take_spare();
+  void give_back(AlignedBuffer buffer);
 
   Ticket write(std::shared_ptr<File> file, uint64_t offset, AlignedBuffer buffer, size_t size);
   Ticket sync(std::shared_ptr<File> file);
@@ -94,6 +101,7 @@ class IoQueue {
 
   Ticket add(Job job);
   Status execute(const Job& job);
+  AlignedBuffer take_locked(std::unique_lock<std::mutex>& lock);
   void put_away_locked(AlignedBuffer buffer);
   void run_one(std::unique_lock<std::mutex>& lock);
   void run_until(std::unique_lock<std::mutex>& lock, Ticket ticket);

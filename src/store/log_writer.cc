@@ -75,7 +75,22 @@ Status LogWriter::open_page_frame(Epoch epoch) {
 
 Result<MutableBytes> LogWriter::page_buffer(Epoch epoch) {
   if (!frame_.open) PD_TRY(open_page_frame(epoch));
-  return MutableBytes(page_slot(frame_.count), (frame_.capacity - frame_.count) * kPageSize);
+  return room_in_frame();
+}
+
+MutableBytes LogWriter::room_in_frame() {
+  if (!frame_.open) return {};
+  return {page_slot(frame_.count), (frame_.capacity - frame_.count) * kPageSize};
+}
+
+bool LogWriter::adopt(AlignedBuffer* buffer) {
+  const bool fills_it =
+      has_segment() && fill_ == 0 &&
+      end_block() + kBufferBlocks + kCatalogReserveBlocks <= uint64_t{segment_.blocks};
+  if (setup_.compress == Compress::kYes || frame_.open || !fills_it) return false;
+  if (buffer_.valid()) queue_.give_back(std::move(buffer_));
+  buffer_ = std::move(*buffer);
+  return true;
 }
 
 Result<LogWriter::Placed> LogWriter::append_pages(Epoch epoch, Bytes pages) {

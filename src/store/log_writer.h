@@ -60,6 +60,11 @@ class LogWriter {
   // Where append_pages() would put the next pages: it copies nothing if it is given them from
   // there.
   Result<MutableBytes> page_buffer(Epoch epoch);
+  // The room that is left in the open frame of pages; empty if none is open.
+  MutableBytes room_in_frame();
+  // Makes this the write buffer if a frame of pages that begins at its front would fill it: pages
+  // that lie there already are not copied. False: the buffer is still the caller's.
+  bool adopt(AlignedBuffer* buffer);
   Result<FramePlace> append(FrameKind kind, Epoch epoch, Bytes payload);
 
   // Ends the open frame of pages.

@@ -237,6 +237,7 @@ Result<Epoch> WriterCore::begin(std::optional<Epoch> parent, Contents contents, 
 
 void WriterCore::forget_filling() {
   delta_ = {};
+  parking_.clear();
   records_.assign(kMetadataHeadBytes, 0);
   records_of_.clear();
   records_changed_ = pages_changed_ = 0;

@@ -17,6 +17,7 @@
 #include "store/collector.h"
 #include "store/epoch_writer.h"
 #include "store/log_writer.h"
+#include "store/parking.h"
 #include "store/recovery.h"
 #include "store/retention.h"
 
@@ -60,6 +61,9 @@ class WriterCore {
   Status share_pages(ObjectId memory, uint64_t first_page, uint64_t count, ObjectId source,
                      uint64_t source_first_page);
   Result<MutableBytes> page_buffer();
+  Status make_room(uint64_t bytes);
+  void enter_window();
+  Status leave_window();
   Result<std::shared_ptr<PendingCommit>> submit(CommitInfo info);
   void abandon();
 
@@ -104,6 +108,12 @@ class WriterCore {
   Status queue_catalog();
   void forget_filling();
 
+  Status park_pages(ObjectId memory, uint64_t first_page, Bytes data, Zeros zeros);
+  Status do_parked();
+  Status do_parked(const Parking::Order& order);
+  Status store_pages(ObjectId memory, uint64_t first_page, Bytes data, Zeros zeros);
+  void store_share(ObjectId memory, uint64_t first_page, uint64_t count, ObjectId source,
+                   uint64_t source_first_page);
   Status store_run(ObjectDelta& change, uint64_t first_page, Bytes pages);
   void erase_range(ObjectDelta& change, uint64_t first_page, uint64_t count);
   PageMap pages_now(ObjectId memory, uint64_t first_page, uint64_t count) const;
@@ -195,6 +205,7 @@ class WriterCore {
   LogWriter::Mark mark_;
   uint64_t bytes_at_begin_ = 0;
   Delta delta_;
+  Parking parking_{log_.queue()};
   std::vector<uint8_t> records_;  // not yet in a frame; begins with room for the frame's head
   std::vector<ObjectId> records_of_;
   uint64_t records_changed_ = 0;

@@ -1,5 +1,6 @@
 // WriterCore: filling an epoch. Everything goes to the log as it comes; the delta says what it
 // means.
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -10,6 +11,8 @@ namespace {
 
 // Records gather in one frame up to here.
 constexpr size_t kRecordsFrameBytes = 256u << 10;
+// What a window may take beyond what waits for the disk.
+constexpr uint64_t kParkedBytesMax = 256u << 20;
 
 Status check_range(ObjectId object, uint64_t first_page, uint64_t count) {
   if (object.value == 0) return Error(Code::kInvalid, "object id 0 cannot be stored");
@@ -77,6 +80,11 @@ Status WriterCore::put_pages(ObjectId memory, uint64_t first_page, Bytes data, Z
   PD_ASSERT(filling());
   PD_TRY(check_range(memory, first_page, data.size() / kPageSize));
   if (data.size() % kPageSize != 0) return Error(Code::kInvalid, "pages are stored whole");
+  if (parking_.is_open()) return park_pages(memory, first_page, data, zeros);
+  return store_pages(memory, first_page, data, zeros);
+}
+
+Status WriterCore::store_pages(ObjectId memory, uint64_t first_page, Bytes data, Zeros zeros) {
   ObjectDelta& change = delta_.objects[memory];
   if (zeros == Zeros::kStored) return store_run(change, first_page, data);
   while (!data.empty()) {
@@ -102,7 +110,12 @@ void WriterCore::erase_range(ObjectDelta& change, uint64_t first_page, uint64_t 
 Status WriterCore::erase_pages(ObjectId memory, uint64_t first_page, uint64_t count) {
   PD_ASSERT(filling());
   PD_TRY(check_range(memory, first_page, count));
-  if (count != 0) erase_range(delta_.objects[memory], first_page, count);
+  if (count == 0) return Ok{};
+  if (parking_.is_open()) {
+    parking_.add({Parking::What::kErase, {}, memory, first_page, count, nullptr, {}, 0});
+  } else {
+    erase_range(delta_.objects[memory], first_page, count);
+  }
   return Ok{};
 }
 
@@ -130,6 +143,17 @@ Status WriterCore::share_pages(ObjectId memory, uint64_t first_page, uint64_t co
   PD_TRY(check_range(memory, first_page, count));
   PD_TRY(check_range(source, source_first_page, count));
   if (count == 0) return Ok{};
+  if (parking_.is_open()) {
+    parking_.add(
+        {Parking::What::kShare, {}, memory, first_page, count, nullptr, source, source_first_page});
+  } else {
+    store_share(memory, first_page, count, source, source_first_page);
+  }
+  return Ok{};
+}
+
+void WriterCore::store_share(ObjectId memory, uint64_t first_page, uint64_t count, ObjectId source,
+                             uint64_t source_first_page) {
   const PageMap pages = pages_now(source, source_first_page, count);
   ObjectDelta& change = delta_.objects[memory];
   erase_range(change, first_page, count);
@@ -137,12 +161,67 @@ Status WriterCore::share_pages(ObjectId memory, uint64_t first_page, uint64_t co
     extent.first_page = extent.first_page - source_first_page + first_page;
     change.pages.assign(extent);
   }
-  return Ok{};
 }
 
 Result<MutableBytes> WriterCore::page_buffer() {
   PD_ASSERT(filling());
+  if (parking_.is_open()) return parking_.room();
   return log_.page_buffer(epoch_);
+}
+
+// --- the window
+
+Status WriterCore::make_room(uint64_t bytes) {
+  PD_ASSERT(filling() && !parking_.is_open());
+  const uint64_t front = PD_TRY(log_.page_buffer(epoch_)).size();
+  parking_.make_room(std::min(bytes - std::min(bytes, front), kParkedBytesMax));
+  return Ok{};
+}
+
+void WriterCore::enter_window() {
+  PD_ASSERT(filling());
+  parking_.open(log_.room_in_frame());
+}
+
+Status WriterCore::leave_window() {
+  PD_ASSERT(filling() && parking_.is_open());
+  return do_parked();
+}
+
+Status WriterCore::park_pages(ObjectId memory, uint64_t first_page, Bytes data, Zeros zeros) {
+  parking_.put(memory, first_page, data, zeros);
+  if (parking_.bytes() < kParkedBytesMax) return Ok{};
+  PD_TRY(do_parked());
+  parking_.open(log_.room_in_frame());
+  return Ok{};
+}
+
+Status WriterCore::do_parked() {
+  Status status;
+  for (const Parking::Order& order : parking_.orders()) {
+    status = do_parked(order);
+    if (!status.ok()) break;
+  }
+  parking_.clear();
+  return status;
+}
+
+Status WriterCore::do_parked(const Parking::Order& order) {
+  switch (order.what) {
+    case Parking::What::kPut: {
+      AlignedBuffer* const begun = parking_.buffer_begun_by(order.bytes);
+      if (begun != nullptr) (void)log_.adopt(begun);
+      return store_pages(order.object, order.first_page,
+                         Bytes(order.bytes, order.count * kPageSize), order.zeros);
+    }
+    case Parking::What::kErase:
+      erase_range(delta_.objects[order.object], order.first_page, order.count);
+      break;
+    case Parking::What::kShare:
+      store_share(order.object, order.first_page, order.count, order.source,
+                  order.source_first_page);
+  }
+  return Ok{};
 }
 
 }  // namespace perdure::store
