@@ -10,20 +10,21 @@
 namespace perdure::memory {
 
 Result<Scan> FullTracker::scan(std::span<const Area> areas, Mode mode) {
-  if (mode == Mode::kPrecopy || areas.empty()) return ledger_.settle({}, mode);
+  if (mode == Mode::kPrecopy) return Scan{};
+  if (areas.empty()) return ledger_.settle({});
   Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   uint64_t start = areas.front().start, end = areas.back().end;
   PageWalker::Walk walk;
   if (features_.pagemap_scan) {
     walk.populated = PD_TRY(walker_.scan_populated(pagemap, start, end, PageWalker::Among::kAll));
-    walk.guard = PD_TRY(walker_.scan_empty(pagemap, start, end)).guard;
+    walk.guard = PD_TRY(walker_.look(pagemap, start, end)).guard;
   } else {
     walk = PD_TRY(walker_.read(pagemap, areas));
   }
   PageSet tracked = pages_of(areas);
   PageSet populated = walk.populated.intersected(tracked);
   ledger_.note_written(populated);
-  Scan scan = ledger_.settle(populated, mode);
+  Scan scan = ledger_.settle(populated);
   scan.guard = walk.guard.intersected(tracked);
   return scan;
 }

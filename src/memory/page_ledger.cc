@@ -4,14 +4,17 @@
 
 namespace perdure::memory {
 
-Scan PageLedger::settle(const PageSet& populated, Mode mode) {
+Scan PageLedger::settle_written(const PageSet& among) {
+  Scan scan;
+  scan.data = written_.intersected(among);
+  known_ = known_.united(scan.data);
+  written_ = written_.without(scan.data);
+  return scan;
+}
+
+Scan PageLedger::settle(const PageSet& populated) {
   Scan scan;
   scan.data = populated.intersected(written_).united(populated.without(known_));
-  if (mode == Mode::kPrecopy) {
-    known_ = known_.united(scan.data);
-    written_ = written_.without(scan.data);
-    return scan;
-  }
   scan.absent = known_.without(populated);
   known_ = populated;
   written_.clear();

@@ -13,9 +13,10 @@ class PageLedger {
   // Pages found written. They stay noted until a settle() yields them, so that a failure in between
   // loses none.
   void note_written(const PageSet& pages) { written_ = written_.united(pages); }
-  // populated: the pages of the areas that have content of their own. kCut: exact, all of them;
-  // kPrecopy: perhaps some only, or too many.
-  Scan settle(const PageSet& populated, Mode mode);
+  // kPrecopy: yields what is noted as written within `among`; it may have been dropped since.
+  Scan settle_written(const PageSet& among);
+  // kCut. populated: the pages of the areas that have content of their own, exactly.
+  Scan settle(const PageSet& populated);
   // Pages to be looked at anew, as if they had been stored and then written.
   void give_back(const PageSet& pages);
 

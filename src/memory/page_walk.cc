@@ -13,6 +13,8 @@ using namespace kernel::abi;
 
 constexpr size_t kRegionsPerCall = 8192;
 constexpr uint64_t kEntriesPerRead = 8192;
+// A call costs as much as a walk over so many pages.
+constexpr uint64_t kGapPages = 256;
 // 1 TiB of address space: 10 s of reading where nothing is mapped, more than any stop should last.
 constexpr uint64_t kPagesReadMax = uint64_t{1} << 28;
 
@@ -57,19 +59,37 @@ Result<PageSet> PageWalker::scan_written(const Fd& pagemap, uint64_t start, uint
   return written;
 }
 
-Result<PageWalker::Empty> PageWalker::scan_empty(const Fd& pagemap, uint64_t start, uint64_t end) {
+Result<PageSet> PageWalker::protect(const Fd& pagemap, const PageSet& written) {
+  PageSet found;
+  const std::vector<PageRun>& runs = written.runs();
+  for (size_t at = 0; at < runs.size();) {
+    const uint64_t start = runs[at].first;
+    uint64_t end = runs[at].end();
+    for (++at; at < runs.size() && runs[at].first - end < kGapPages; ++at) end = runs[at].end();
+    const PageSet part = PD_TRY(scan_written(pagemap, start << kPageShift, end << kPageShift));
+    for (const PageRun& run : part.runs()) found.add(run);
+  }
+  return found;
+}
+
+Result<PageWalker::Look> PageWalker::look(const Fd& pagemap, uint64_t start, uint64_t end) {
   PmScanArg argument = argument_for(start, end);
   argument.category_inverted = kPageIsPresent;  // "present" now means "not present"
-  argument.category_anyof_mask = kPageIsPresent | kPageIsPfnZero | guard_bit();
-  argument.return_mask = kPageIsSwapped | guard_bit();
-  Empty empty;
+  argument.category_anyof_mask = kPageIsWritten | kPageIsPresent | kPageIsPfnZero | guard_bit();
+  argument.return_mask = argument.category_anyof_mask | kPageIsSwapped | kPageIsWpAllowed;
+  Look look;
   PD_TRY(for_each_region(pagemap, argument, [&](const PageRegion& region) {
-    bool guard = (region.categories & guard_bit()) != 0;
-    bool swapped = (region.categories & kPageIsSwapped) != 0 && !guard;
-    if (!swapped) empty.pages.add_bytes(region.start, region.end);
-    if (guard) empty.guard.add_bytes(region.start, region.end);
+    const auto is = [&](uint64_t category) { return (region.categories & category) != 0; };
+    const bool guard = is(guard_bit());
+    // Categories come back as they are, not inverted.
+    const bool content = is(kPageIsPresent | kPageIsSwapped) && !is(kPageIsPfnZero) && !guard;
+    if (!content) look.empty.add_bytes(region.start, region.end);
+    if (guard) look.guard.add_bytes(region.start, region.end);
+    if (content && is(kPageIsWritten) && is(kPageIsWpAllowed)) {
+      look.written.add_bytes(region.start, region.end);
+    }
   }));
-  return empty;
+  return look;
 }
 
 Result<PageSet> PageWalker::scan_populated(const Fd& pagemap, uint64_t start, uint64_t end,

@@ -26,13 +26,17 @@ class PageWalker {
   // Pages with content in mappings with asynchronous write protection that were written since they
   // were protected last; protects them again.
   Result<PageSet> scan_written(const Fd& pagemap, uint64_t start, uint64_t end);
-  // Pages without content: never touched or dropped, the zero page, guard pages. Whole holes
-  // between mappings are in it.
-  struct Empty {
-    PageSet pages;
+  // The same for a stopped process of which it is known where to look: `written` is what look()
+  // found.
+  Result<PageSet> protect(const Fd& pagemap, const PageSet& written);
+  // What one walk tells of a stopped process.
+  struct Look {
+    PageSet written;  // as scan_written() would find them; they stay unprotected
+    PageSet empty;    // never touched or dropped, the zero page, guard pages; whole holes between
+                      // mappings are in it
     PageSet guard;
   };
-  Result<Empty> scan_empty(const Fd& pagemap, uint64_t start, uint64_t end);
+  Result<Look> look(const Fd& pagemap, uint64_t start, uint64_t end);
   // Pages with content, and not the file's, in all mappings or only in those without asynchronous
   // write protection.
   enum class Among : uint8_t { kAll, kUnprotected };

@@ -32,32 +32,28 @@ Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
 }
 
 Result<Scan> PagemapScanTracker::scan_areas(std::span<const Area> areas, Mode mode) {
-  if (areas.empty()) return ledger_.settle({}, mode);
+  if (areas.empty()) return mode == Mode::kCut ? ledger_.settle({}) : Scan{};
   // Opened each time, because the descriptor stays with the address space that the process has now.
   Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   uint64_t start = areas.front().start, end = areas.back().end;
-  PageSet anonymous = pages_of(areas, AreaKind::kAnonymous);
-
-  ledger_.note_written(PD_TRY(walker_.scan_written(pagemap, start, end)));
-  PageSet others =
+  const PageSet anonymous = pages_of(areas, AreaKind::kAnonymous);
+  // Areas that are not tracked yet and pages of files wait for the cut, when the process stands
+  // still: an area is registered whole, and a page may change between its comparison and its copy.
+  if (mode == Mode::kPrecopy) {
+    ledger_.note_written(PD_TRY(walker_.scan_written(pagemap, start, end)));
+    return ledger_.settle_written(anonymous);
+  }
+  const PageWalker::Look look = PD_TRY(walker_.look(pagemap, start, end));
+  ledger_.note_written(PD_TRY(walker_.protect(pagemap, look.written)));
+  const PageSet others =
       PD_TRY(walker_.scan_populated(pagemap, start, end, PageWalker::Among::kUnprotected));
-  PageSet fresh = others.intersected(anonymous);
-  // Areas that are not tracked yet wait for the cut, when the process stands still (arm).
-  if (mode == Mode::kCut) {
-    ledger_.note_written(fresh);
-    PD_TRY(protect_fresh(pagemap, areas, fresh));
-  }
-  PageWalker::Empty empty = PD_TRY(walker_.scan_empty(pagemap, start, end));
-  PageSet populated = anonymous.without(empty.pages);
-  // A running process may change a page between its comparison and its copy, so file pages wait for
-  // the cut.
-  if (mode == Mode::kCut) {
-    PageSet in_files = others.intersected(pages_of(areas, AreaKind::kFilePrivate));
-    ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files)));
-    populated = populated.united(in_files);
-  }
-  Scan scan = ledger_.settle(populated, mode);
-  if (mode == Mode::kCut) scan.guard = empty.guard.intersected(pages_of(areas));
+  const PageSet fresh = others.intersected(anonymous);
+  ledger_.note_written(fresh);
+  PD_TRY(protect_fresh(pagemap, areas, fresh));
+  const PageSet in_files = others.intersected(pages_of(areas, AreaKind::kFilePrivate));
+  ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files)));
+  Scan scan = ledger_.settle(anonymous.without(look.empty).united(in_files));
+  scan.guard = look.guard.intersected(pages_of(areas));
   scan.newly_tracked_pages = fresh.pages();
   return scan;
 }

@@ -14,7 +14,7 @@ Result<Scan> SoftDirtyTracker::scan(std::span<const Area> areas, Mode mode) {
   PageWalker::Walk walk = PD_TRY(walker_.read(pagemap, areas));
   ledger_.note_written(walk.soft_dirty);
   PD_TRY(kernel::clear_soft_dirty(pid_));
-  Scan scan = ledger_.settle(walk.populated, mode);
+  Scan scan = ledger_.settle(walk.populated);
   scan.guard = std::move(walk.guard);
   return scan;
 }
