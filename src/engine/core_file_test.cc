@@ -177,6 +177,18 @@ TEST_F(CoreFileTest, ADeletedFilesContentComesFromTheEpoch) {
   EXPECT_EQ(byte_at(core, 103 * kPage), '\0');
 }
 
+TEST_F(CoreFileTest, MemoryThatTheProgramExcludesHasSizeOnly) {
+  map(Vma::ANONYMOUS, 100, 4).set_dont_dump(true);
+  map(Vma::FILE_PRIVATE, 200, 4, kDeleted, 7).set_dont_dump(true);
+  map(Vma::VVAR, 300, 2).set_dont_dump(true);
+  map(Vma::ANONYMOUS, 400, 4);
+  store_page(kSpace, 101, 's');
+  store_page(kSpace, 201, 's');
+  store_page(kContent, 8, 's');
+  store_page(kSpace, 401, 'a');
+  EXPECT_EQ(segments(), "100+4:0 200+4:0 400+4:2");
+}
+
 TEST_F(CoreFileTest, EveryByteIsWhereItsAddressSays) {
   map(Vma::ANONYMOUS, 100, 50);
   map(Vma::MEMORY_SHARED, 500, 8, kShared, 2);

@@ -52,6 +52,7 @@ class Layout {
 
   // A deleted file's content is in the epoch; object 0 if the file is to be found at its path.
   Place content_of(const Vma& vma) const {
+    if (vma.dont_dump()) return {};
     auto file = graph_.open_files.find(ObjectId(vma.file()));
     if (file == graph_.open_files.end()) return {};
     return {ObjectId(file->second.regular().content()), vma.offset() >> kPageShift};
@@ -59,7 +60,7 @@ class Layout {
 
   memory::PageSet stored(const Vma& vma, Place place) const {
     memory::PageSet pages;
-    if (place.object.value == 0) return pages;
+    if (place.object.value == 0 || vma.dont_dump()) return pages;
     const uint64_t count = (vma.end() - vma.start()) >> kPageShift;
     for (const store::PageExtent& extent : reader_.extents(place.object, place.first, count))
       pages.add({extent.first_page, extent.count});

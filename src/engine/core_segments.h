@@ -4,7 +4,8 @@
 // A range without stored bytes has a size in memory and none in the file. Of anonymous and shared
 // memory that means zeros. Of a private mapping of a file it means "as in the file", which
 // debuggers find by NT_FILE; so its written pages are segments of their own, and never beside bytes
-// that are not stored.
+// that are not stored. Of what the program excludes from its cores (MADV_DONTDUMP) nothing is in
+// the file, as in the kernel's own cores (vma_dump_size, fs/coredump.c).
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 
 from scene import Failure, Skip, await_true, main
@@ -30,6 +31,12 @@ def gdb(program, core, *commands):
     for bad in ("warning", "truncated", "cannot access memory", "corrupt stack", "can't open", "no symbol"):
         check(bad not in text.lower(), f"gdb says {bad!r}:\n{text}")
     return text
+
+
+def holds_excluded(path):
+    """Whether memory that the program excludes from cores is in one."""
+    with open(path, "rb") as file:
+        return struct.pack("<2Q", 0x5EC2E70000001000, 0x5EC2E70000001001) in file.read()
 
 
 class Debugged:
@@ -93,7 +100,9 @@ def case_core_opens_in_gdb(scene):
         check(os.stat(core["path"]).st_blocks * 512 < 16 * 2**20, "the core is not sparse")
         debugged.check_core(core, 3 if epoch == "newest" else epoch)
     scene.perdure.kill()
-    debugged.check_core(debugged.dump(scene.name, "--back", "1ns"), 2)
+    core = debugged.dump(scene.name, "--back", "1ns")
+    debugged.check_core(core, 2)
+    check(not holds_excluded(core["path"]), "memory that the program excludes is in the core")
     check([name for name in os.listdir(scene.workspace.folder) if "part" in name] == [], "dump left a part")
 
 
