@@ -1,6 +1,7 @@
 #include "daemon/pacer.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace perdure::daemon {
 namespace {
@@ -45,7 +46,7 @@ void Pacer::note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns) {
     if (periods > 1) missed_ += periods - 1;
   }
   last_begin_ns_ = begin_ns;
-  const double work = static_cast<double>(end_ns - begin_ns);
+  const Outcome before = std::exchange(last_, outcome);
   if (outcome == Outcome::kFailed) {
     ++missed_;
     ++failures_;
@@ -53,7 +54,9 @@ void Pacer::note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns) {
     return;
   }
   failures_ = 0;
-  work_ns_ += kNewest * (work - work_ns_);
+  if (outcome == Outcome::kSaved || before == Outcome::kSavedWhole) {
+    work_ns_ += kNewest * (static_cast<double>(end_ns - begin_ns) - work_ns_);
+  }
   // On the grid of the period where that is possible, so that lateness does not add up.
   due_ns_ += period_now_ns();
   if (due_ns_ < end_ns) due_ns_ = end_ns;

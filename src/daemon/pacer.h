@@ -2,8 +2,10 @@
 // told what happened and asks nobody.
 //
 // The period that the user wants is stretched where saving takes more than half of it, so that the
-// group keeps the processor, and postponed while the disk is behind or after failures. Epochs that
-// the wanted period would have brought and that did not come are counted as missed.
+// group keeps the processor, and postponed while the disk is behind or after failures. A whole
+// epoch, such as the first one, says nothing of what the next ones take, and stretches nothing;
+// several of them in a row do. Epochs that the wanted period would have brought and that did not
+// come are counted as missed.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +27,8 @@ class Pacer {
 
   // When to save, CLOCK_MONOTONIC; nothing if never.
   std::optional<uint64_t> due_ns() const;
-  // The epoch that was due was saved, or could not be.
-  enum class Outcome : uint8_t { kSaved, kFailed };
+  // The epoch that was due was saved, with all memory or with what had changed, or could not be.
+  enum class Outcome : uint8_t { kSaved, kSavedWhole, kFailed };
   void note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns);
   // The disk is behind: later.
   void postpone(uint64_t now_ns);
@@ -45,7 +47,8 @@ class Pacer {
   uint64_t due_ns_ = 0;
   std::optional<uint64_t> last_begin_ns_;
   double work_ns_ = 0;  // of one epoch, a moving average
-  int failures_ = 0;    // in a row
+  Outcome last_ = Outcome::kFailed;
+  int failures_ = 0;  // in a row
   uint64_t missed_ = 0;
 };
 

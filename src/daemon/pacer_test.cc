@@ -51,6 +51,31 @@ TEST(Pacer, SlowSavingStretchesThePeriodAndCountsWhatIsMissed) {
   EXPECT_EQ(pacer.period_now_ns(), 10 * kMs);
 }
 
+TEST(Pacer, OneWholeEpochStretchesNothing) {
+  Pacer pacer;
+  pacer.set_period(10 * kMs, kStart);
+  pacer.note(Pacer::Outcome::kSavedWhole, kStart, kStart + 1100 * kMs);
+  EXPECT_EQ(pacer.period_now_ns(), 10 * kMs);
+  EXPECT_EQ(pacer.due_ns(), kStart + 1100 * kMs);
+  for (int i = 0; i < 3; ++i) {
+    const uint64_t begin = *pacer.due_ns();
+    pacer.note(Pacer::Outcome::kSaved, begin, begin + kMs);
+  }
+  EXPECT_EQ(pacer.due_ns(), kStart + 1130 * kMs);
+  pacer.note(Pacer::Outcome::kSavedWhole, kStart + 1130 * kMs, kStart + 2230 * kMs);
+  EXPECT_EQ(pacer.period_now_ns(), 10 * kMs);
+}
+
+TEST(Pacer, WholeEpochsInARowStretchThePeriod) {
+  Pacer pacer;
+  pacer.set_period(10 * kMs, kStart);
+  for (int i = 0; i < 40; ++i) {
+    const uint64_t begin = *pacer.due_ns();
+    pacer.note(Pacer::Outcome::kSavedWhole, begin, begin + 100 * kMs);
+  }
+  EXPECT_NEAR(static_cast<double>(pacer.period_now_ns()), 200.0 * kMs, kMs);
+}
+
 TEST(Pacer, FailuresBackOffAndOneSuccessEndsThat) {
   Pacer pacer;
   pacer.set_period(10 * kMs, kStart);

@@ -7,6 +7,14 @@
 #include "base/limits.h"
 
 namespace perdure::daemon {
+namespace {
+
+Pacer::Outcome outcome_of(const Result<engine::CheckpointReport>& report) {
+  if (!report.ok()) return Pacer::Outcome::kFailed;
+  return report->whole ? Pacer::Outcome::kSavedWhole : Pacer::Outcome::kSaved;
+}
+
+}  // namespace
 
 Persistence::Persistence(GroupControl& group, const Clock& clock, Log& log)
     : group_(group), clock_(clock), log_(log), begun_ns_(clock.monotonic_ns()) {}
@@ -33,8 +41,7 @@ void Persistence::serve() {
   options.durable = false;
   auto report = attempt(options);
   if (report.ok()) drop_old(0);
-  pacer_.note(report.ok() ? Pacer::Outcome::kSaved : Pacer::Outcome::kFailed, begin,
-              clock_.monotonic_ns());
+  pacer_.note(outcome_of(report), begin, clock_.monotonic_ns());
 }
 
 Result<engine::CheckpointReport> Persistence::save(const engine::CheckpointOptions& options,

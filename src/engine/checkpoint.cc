@@ -69,6 +69,7 @@ class Checkpoint {
     PD_TRY(wait_for_pages(&state_));
     if (needs_survey()) PD_TRY(survey());
     writer_ = PD_TRY(state_.store->begin_epoch(beginning()));
+    report_.whole = state_.full_next;
     PD_TRY(fault_point("begin"));
     PD_TRY(precopy());
     state_.mapped_files.look_again();

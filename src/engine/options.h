@@ -64,6 +64,7 @@ struct DurableEpoch {
 
 struct CheckpointReport {
   Epoch epoch;
+  bool whole = false;    // all memory, not what has changed since an earlier epoch
   uint64_t stop_us = 0;  // the stop window
   uint64_t precopy_us = 0;
   uint64_t total_us = 0;  // request to durable, or to captured if durability was not waited for
