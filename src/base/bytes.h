@@ -32,7 +32,7 @@ requires std::is_trivially_copyable_v<T> Bytes bytes_of(const T& value) {
   return Bytes(reinterpret_cast<const uint8_t*>(&value), sizeof(T));
 }
 
-// True if every byte is zero. Pages of zeros are never stored.
+// True if every byte is zero.
 inline bool all_zero(Bytes bytes) {
   size_t at = 0;
   for (; at + 32 <= bytes.size(); at += 32) {
