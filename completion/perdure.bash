@@ -20,19 +20,18 @@ _perdure_pids() {
 
 _perdure_options() {
   case $1 in
-    run) echo "--name --store --detach --every --keep --compress --no-compress --help" ;;
-    attach) echo "--name --store --detach --every --keep --compress --no-compress --help" ;;
+    run | attach) echo "--name --store --detach --every --keep --metrics-port --compress --no-compress --json --help" ;;
     checkpoint) echo "--wait --keep --files --json --store --help" ;;
-    restore) echo "--epoch --at --back --name --files --isolate --eager --detach --every --keep --compress --no-compress --json --store --help" ;;
+    restore) echo "--epoch --at --back --name --files --isolate --eager --detach --every --keep --metrics-port --compress --no-compress --json --store --help" ;;
     ps) echo "--json --names --watch --metrics --store --help" ;;
-    rm) echo "--force --store --help" ;;
+    rm) echo "--force --json --store --help" ;;
     log) echo "-n --graph --timing --since --thin --all --json --store --help" ;;
     dump) echo "--output --pid --at --back --json --store --help" ;;
     show | scrub) echo "--json --store --help" ;;
     diff) echo "--all --json --store --help" ;;
     check) echo "--json --help" ;;
-    resume) echo "--every --store --help" ;;
-    detach | pause | kill) echo "--store --help" ;;
+    resume) echo "--every --json --store --help" ;;
+    detach | pause | kill) echo "--json --store --help" ;;
   esac
 }
 
@@ -63,7 +62,7 @@ _perdure() {
     -o | --output) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     --files) mapfile -t COMPREPLY < <(compgen -W "unchanged volatile" -- "$word"); return ;;
     --epoch) mapfile -t COMPREPLY < <(compgen -W "newest" -- "$word"); return ;;
-    --name | --keep | --at | --back | --since | --pid | -n) return ;;
+    --name | --keep | --metrics-port | --at | --back | --since | --pid | -n) return ;;
   esac
   if [[ $word == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$(_perdure_options "$verb")" -- "$word")

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 
 #include "base/result.h"
 #include "cli/help.h"
@@ -23,6 +24,7 @@ struct Words {
   std::string retention;
   std::string since;
   std::string pid;
+  std::string metrics_port;
   std::string thin;
   std::string files = "unchanged";
 };
@@ -102,6 +104,17 @@ std::string check_thin(const std::string& text) {
   return span && *span > 0 ? "" : "'" + text + "' is no span of time: give 100ms, 1s or 1m";
 }
 
+std::optional<uint16_t> port_of(const std::string& text) {
+  uint16_t port = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return port;
+}
+
+std::string check_port(const std::string& text) {
+  return port_of(text) ? "" : "'" + text + "' is no TCP port: give 1 to 65535, or 0 for none";
+}
+
 std::string check_pid(const std::string& text) {
   bool good = !text.empty() && text.size() <= 7 &&
               text.find_first_not_of("0123456789") == std::string::npos && text.front() != '0';
@@ -142,6 +155,10 @@ void add_settings(CLI::App* sub, Line& line) {
       ->type_name("N|RULES")
       ->check(check_retention);
   add_every(sub, line);
+  sub->add_option("--metrics-port", line.words.metrics_port,
+                  "Serve http://127.0.0.1:PORT/metrics for Prometheus; 0: no longer")
+      ->type_name("PORT")
+      ->check(check_port);
   sub->add_flag_callback(
       "--compress", [&line] { line.arguments.compress = true; }, "Store epochs compressed (zstd)");
   sub->add_flag_callback(
@@ -158,6 +175,7 @@ void add_run(CLI::App* run, Line& line) {
       ->type_name("NAME");
   add_background(run, line);
   add_settings(run, line);
+  add_json(run, line);
   run->add_option("COMMAND", line.arguments.command, "What to run, after --");
 }
 
@@ -171,6 +189,7 @@ void add_attach(CLI::App* attach, Line& line) {
       ->type_name("NAME");
   add_background(attach, line);
   add_settings(attach, line);
+  add_json(attach, line);
 }
 
 void add_checkpoint(CLI::App* checkpoint, Line& line) {
@@ -263,6 +282,7 @@ void add_ps(CLI::App* ps, Line& line) {
 
 void add_names(CLI::App* sub, Line& line) {
   sub->add_option("NAME", line.arguments.names, "The groups")->required();
+  add_json(sub, line);
 }
 
 void add_rm(CLI::App* rm, Line& line) {
@@ -314,16 +334,18 @@ void add_options(CLI::App* sub, Line& line, Verb verb) {
     case Verb::kAttach:
       return add_attach(sub, line);
     case Verb::kDetach:
-      return add_name_argument(sub, line);
+    case Verb::kPause:
+    case Verb::kScrub:
+      add_name_argument(sub, line);
+      return add_json(sub, line);
     case Verb::kCheckpoint:
       return add_checkpoint(sub, line);
     case Verb::kRestore:
       return add_restore(sub, line);
-    case Verb::kPause:
-      return add_name_argument(sub, line);
     case Verb::kResume:
       add_name_argument(sub, line);
-      return add_every(sub, line);
+      add_every(sub, line);
+      return add_json(sub, line);
     case Verb::kPs:
       return add_ps(sub, line);
     case Verb::kKill:
@@ -338,9 +360,6 @@ void add_options(CLI::App* sub, Line& line, Verb verb) {
       return add_diff(sub, line);
     case Verb::kLog:
       return add_log(sub, line);
-    case Verb::kScrub:
-      add_name_argument(sub, line);
-      return add_json(sub, line);
     case Verb::kCheck:
       return add_json(sub, line);
   }
@@ -427,6 +446,7 @@ Parsed finish(Line& line, std::vector<std::string> command) {
     if (policy.ok()) arguments.retention = std::move(*policy);
   }
   if (!line.words.every.empty()) arguments.every_ns = parse_span_ns(line.words.every);
+  if (!line.words.metrics_port.empty()) arguments.metrics_port = port_of(line.words.metrics_port);
   if (!line.words.since.empty()) {
     arguments.since = parse_moment(line.words.since);
     if (!arguments.since) arguments.since_ns = parse_span_ns(line.words.since);

@@ -56,6 +56,7 @@ struct Arguments {
   std::optional<uint64_t> keep;               // checkpoint: how many epochs stay
   std::optional<store::Retention> retention;  // run, attach, restore: which stay
   std::optional<bool> compress;               // store epochs compressed, from now on
+  std::optional<uint16_t> metrics_port;       // run, attach, restore: 0: none
   bool background = false;                    // -d
   bool isolate = false;
   bool eager = false;  // restore

@@ -116,6 +116,26 @@ TEST(Arguments, SettingsAreSaidOrLeftAsTheyAre) {
             std::string::npos);
 }
 
+TEST(Arguments, ThePortOfFiguresIsATcpPortOrNone) {
+  EXPECT_EQ(parse("run -- x").metrics_port, std::nullopt);
+  EXPECT_EQ(parse("run --metrics-port 9123 -- x").metrics_port, 9123);
+  EXPECT_EQ(parse("restore --metrics-port 0").metrics_port, 0);
+  for (const char* wrong : {"65536", "-1", "web", "9123x", ""}) {
+    EXPECT_FALSE(parse_arguments({"attach", "7", "--metrics-port", wrong}).arguments.has_value())
+        << wrong;
+  }
+}
+
+TEST(Arguments, EveryVerbThatReportsSomethingCanReportItAsJson) {
+  for (const char* line :
+       {"run -d --json -- x", "attach --json 7", "detach --json", "checkpoint --json",
+        "restore --json", "pause --json", "resume --json", "ps --json", "log --json",
+        "kill --json a", "rm --json a", "show --json 1", "dump --json 1", "diff --json 1 2",
+        "scrub --json", "check --json"}) {
+    EXPECT_TRUE(parse(line).json) << line;
+  }
+}
+
 TEST(Arguments, ShowAndDiffTakeAnOptionalName) {
   EXPECT_EQ(parse("show 3").epoch, Epoch(3));
   EXPECT_EQ(parse("show 3").name, "");

@@ -60,6 +60,8 @@ Result<int> attach_process(const Context& context) {
   daemon::AttachTask task(place, {.name = name, .pid = pid}, settings_of(arguments));
   return launch(
       context, place, task, Ground::kBackground, Redraw::kNo, [&](const control::Started& started) {
+        if (arguments.json)
+          return print(holding_json(name, {started.engine_pid(), pid, started.processes()}));
         return print(fmt::format("{}: attached, process {}, {} process{}\n", name, pid,
                                  started.processes(), started.processes() == 1 ? "" : "es"));
       });
@@ -100,15 +102,19 @@ Result<int> attach_group(const Context& context) {
     daemon::TakeOverTask task(place, settings_of(arguments));
     PD_TRY(launch(context, place, task, Ground::kBackground, Redraw::kNo,
                   [&](const control::Started& started) {
+                    if (arguments.json) return Status(Ok{});
                     return print(fmt::format("{}: taken over by engine {}, process {}\n",
                                              place.name, started.engine_pid(), started.root_pid()));
                   }));
     held = PD_TRY(ask(place));
   }
   auto& [client, status] = *held;
-  if (status.has_terminal() && on_terminal() && !arguments.background)
+  if (status.has_terminal() && on_terminal() && !arguments.background && !arguments.json)
     return show_terminal(client, place.name);
-  PD_TRY(print(fmt::format("{}: held by engine {}\n", place.name, status.engine_pid())));
+  PD_TRY(print(arguments.json
+                   ? holding_json(place.name, {status.engine_pid(), status.root_pid(),
+                                               static_cast<size_t>(status.processes_size())})
+                   : fmt::format("{}: held by engine {}\n", place.name, status.engine_pid())));
   return 0;
 }
 

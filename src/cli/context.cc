@@ -1,5 +1,6 @@
 #include "cli/context.h"
 
+#include "cli/json.h"
 #include "cli/output.h"
 
 namespace perdure::cli {
@@ -12,6 +13,7 @@ daemon::SettingsChange settings_of(const Arguments& arguments) {
   daemon::SettingsChange change;
   change.keep = arguments.retention;
   change.every_ns = arguments.every_ns;
+  change.metrics_port = arguments.metrics_port;
   if (arguments.compress) {
     change.compression =
         *arguments.compress ? store::CompressionKind::kZstd : store::CompressionKind::kNone;
@@ -20,15 +22,21 @@ daemon::SettingsChange settings_of(const Arguments& arguments) {
 }
 
 Result<int> for_each_name(
-    const Context& context,
+    const Context& context, std::string_view done,
     const std::function<Status(const Context&, const std::string& name)>& action) {
   int status = 0;
+  JsonWriter json;
+  json.begin_array();
   for (const std::string& name : context.arguments.names) {
-    Status done = action(context, name);
-    if (done.ok()) continue;
-    print_error(done.error());
-    if (status == 0) status = exit_status(done.error().code());
+    Status result = action(context, name);
+    json.begin_object().key("name").string(name).key(done).boolean(result.ok()).key("error");
+    result.ok() ? json.null() : json.string(result.error().message());
+    json.end_object();
+    if (result.ok()) continue;
+    print_error(result.error());
+    if (status == 0) status = exit_status(result.error().code());
   }
+  if (context.arguments.json) PD_TRY(print(json.end_array().take()));
   return status;
 }
 

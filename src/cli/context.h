@@ -37,9 +37,10 @@ Result<int> scrub(const Context& context);
 Result<int> check(const Context& context);
 
 // Does one thing to every group named on the command line, also after one has failed: each error is
-// told, the first one's exit status is the command's.
+// told, the first one's exit status is the command's. done: with --json, the key that says of each
+// group whether it was.
 Result<int> for_each_name(
-    const Context& context,
+    const Context& context, std::string_view done,
     const std::function<Status(const Context&, const std::string& name)>& action);
 
 // What the arguments say about how the group is saved from now on.

@@ -22,6 +22,14 @@ bool on_terminal();
 // the group's now.
 Status tell(std::string_view text);
 
+// Which engine holds a group now, as JSON.
+struct Holding {
+  pid_t engine_pid = 0;
+  pid_t root_pid = 0;
+  size_t processes = 0;
+};
+std::string holding_json(const std::string& name, const Holding& holding);
+
 // launched: says what there is to say in the background.
 Result<int> launch(const Context& context, const daemon::GroupPlace& place,
                    daemon::EngineTask& task, Ground ground, Redraw redraw,

@@ -27,6 +27,8 @@ bool ask_engine(const daemon::GroupPlace& place, GroupState& state) {
   state.root_pid = status->root_pid();
   state.processes.assign(status->processes().begin(), status->processes().end());
   state.has_terminal = status->has_terminal();
+  state.lazy_pages_left = status->lazy_pages_left();
+  state.metrics_port = static_cast<uint16_t>(status->metrics_port());
   state.counts = status->persistence();
   return true;
 }

@@ -29,6 +29,8 @@ struct GroupState {
   pid_t root_pid = 0;
   std::vector<pid_t> processes;
   bool has_terminal = false;
+  uint64_t lazy_pages_left = 0;                // that its restore has still to load
+  uint16_t metrics_port = 0;                   // 0: none
   std::optional<control::Persistence> counts;  // of the epochs that its engine has made
   std::optional<daemon::EndNote> end;
   std::string damage;  // why the store cannot be read; empty if it can

@@ -12,6 +12,6 @@ Status kill_named(const Context& context, const std::string& name) {
 
 }  // namespace
 
-Result<int> kill(const Context& context) { return for_each_name(context, kill_named); }
+Result<int> kill(const Context& context) { return for_each_name(context, "killed", kill_named); }
 
 }  // namespace perdure::cli

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "cli/context.h"
 #include "cli/group_state.h"
 #include "cli/json.h"
@@ -48,6 +49,9 @@ void append_json(JsonWriter& json, const GroupState& state) {
   for (pid_t pid : state.processes) json.number(pid);
   json.end_array();
   json.key("terminal").boolean(state.has_terminal);
+  json.key("lazy_pages_left").number(state.lazy_pages_left);
+  json.key("metrics_port");
+  state.metrics_port != 0 ? json.number(uint64_t{state.metrics_port}) : json.null();
   json.key("epochs").number(uint64_t{state.epochs});
   json.key("newest_epoch");
   state.newest ? json.number(state.newest->epoch.value) : json.null();
@@ -57,6 +61,12 @@ void append_json(JsonWriter& json, const GroupState& state) {
   json.key("bytes").number(state.bytes).key("store").string(state.store);
   if (!state.damage.empty()) json.key("damage").string(state.damage);
   json.end_object();
+}
+
+// A restored group runs before all of its memory is there.
+std::string state_cell(const GroupState& state) {
+  if (state.lazy_pages_left == 0) return state.text();
+  return state.text() + ", " + bytes_text(state.lazy_pages_left << kPageShift) + " to load";
 }
 
 // How it is saved, since its engine began: period, stop windows, time to durable.
@@ -84,10 +94,10 @@ std::string table_text(const std::vector<GroupState>& states) {
     std::string age =
         state.newest ? age_text(state.newest->captured_realtime_ns, now) + " ago" : "-";
     const std::array<std::string, 4> cells = saving_cells(state);
-    table.row({state.name, state.text(), state.root_pid != 0 ? std::to_string(state.root_pid) : "-",
-               runs(state) ? std::to_string(state.processes.size()) : "-",
-               std::to_string(state.epochs), age, cells[0], cells[1], cells[2], cells[3],
-               bytes_text(state.bytes), state.store});
+    table.row(
+        {state.name, state_cell(state), state.root_pid != 0 ? std::to_string(state.root_pid) : "-",
+         runs(state) ? std::to_string(state.processes.size()) : "-", std::to_string(state.epochs),
+         age, cells[0], cells[1], cells[2], cells[3], bytes_text(state.bytes), state.store});
   }
   return table.text();
 }

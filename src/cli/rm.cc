@@ -23,6 +23,6 @@ Status remove_group(const Context& context, const std::string& name) {
 
 }  // namespace
 
-Result<int> rm(const Context& context) { return for_each_name(context, remove_group); }
+Result<int> rm(const Context& context) { return for_each_name(context, "removed", remove_group); }
 
 }  // namespace perdure::cli

@@ -5,6 +5,7 @@
 
 #include "cli/context.h"
 #include "cli/foreground.h"
+#include "cli/output.h"
 #include "daemon/group_name.h"
 #include "daemon/group_tasks.h"
 #include "kernel/folder.h"
@@ -53,6 +54,10 @@ Result<int> run(const Context& context) {
                                                : daemon::CallersStreams::kKeep;
   daemon::StartTask task(place, std::move(options), streams, settings_of(context.arguments));
   return launch(context, place, task, ground, Redraw::kNo, [&](const control::Started& started) {
+    if (context.arguments.json) {
+      return print(holding_json(place.name,
+                                {started.engine_pid(), started.root_pid(), started.processes()}));
+    }
     return tell(fmt::format("{}: running, process {}\n", place.name, started.root_pid()));
   });
 }

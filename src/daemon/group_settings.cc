@@ -32,22 +32,26 @@ GroupSettings read_settings(const std::string& directory) {
   auto keep = store::parse_retention(note_line_text(*text, "keep"));
   if (keep.ok()) settings.keep = std::move(*keep);
   settings.every_ns = note_line_number(*text, "every_ns").value_or(0);
+  const uint64_t port = note_line_number(*text, "metrics_port").value_or(0);
+  if (port <= UINT16_MAX) settings.metrics_port = static_cast<uint16_t>(port);
   return settings;
 }
 
 Status write_settings(const std::string& directory, const GroupSettings& settings) {
   bool zstd = settings.compression == store::CompressionKind::kZstd;
   std::string text = fmt::format("zstd {}\nevery_ns {}\n", zstd ? 1 : 0, settings.every_ns);
+  if (settings.metrics_port != 0) text += fmt::format("metrics_port {}\n", settings.metrics_port);
   if (settings.keep) text += "keep " + store::print_retention(*settings.keep) + "\n";
   return kernel::write_lasting_note(path_in(directory), text);
 }
 
 Result<GroupSettings> change_settings(const std::string& directory, const SettingsChange& change) {
   GroupSettings settings = read_settings(directory);
-  if (!change.compression && !change.keep && !change.every_ns) return settings;
+  if (!change.says_something()) return settings;
   settings.compression = change.compression.value_or(settings.compression);
   if (change.keep) settings.keep = change.keep;
   settings.every_ns = change.every_ns.value_or(settings.every_ns);
+  settings.metrics_port = change.metrics_port.value_or(settings.metrics_port);
   PD_TRY(write_settings(directory, settings));
   return settings;
 }

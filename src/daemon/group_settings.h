@@ -1,5 +1,5 @@
 // What the user chose for a group, kept in its folder so that every later engine does the same: how
-// often epochs are made, how they are stored, and which of them are kept.
+// often epochs are made, how they are stored, which of them are kept, and where figures are served.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@ struct GroupSettings {
   store::CompressionKind compression = store::CompressionKind::kNone;
   std::optional<store::Retention> keep;  // none: all epochs stay, or periodic_retention()
   uint64_t every_ns = 0;                 // between epochs; 0: only on request
+  uint16_t metrics_port = 0;             // on 127.0.0.1; 0: none
 };
 
 // Of a group that is saved periodically, if the user does not say: every epoch of the last second,
@@ -26,6 +27,9 @@ struct SettingsChange {
   std::optional<store::CompressionKind> compression = std::nullopt;
   std::optional<store::Retention> keep = std::nullopt;
   std::optional<uint64_t> every_ns = std::nullopt;
+  std::optional<uint16_t> metrics_port = std::nullopt;
+
+  bool says_something() const { return compression || keep || every_ns || metrics_port; }
 };
 
 // The defaults where there are none, or none that can be understood.

@@ -35,6 +35,17 @@ TEST_F(GroupSettingsTest, WhatIsNotSaidStaysAsItWas) {
   EXPECT_EQ(read_settings(directory_).every_ns, 5'000'000u);
 }
 
+TEST_F(GroupSettingsTest, ThePortOfFiguresStaysUntilItIsGivenUp) {
+  ASSERT_TRUE(change_settings(directory_, {.metrics_port = 9123}).ok());
+  ASSERT_TRUE(change_settings(directory_, {.every_ns = 5'000'000}).ok());
+  EXPECT_EQ(read_settings(directory_).metrics_port, 9123u);
+  ASSERT_TRUE(change_settings(directory_, {.metrics_port = 0}).ok());
+  EXPECT_EQ(read_settings(directory_).metrics_port, 0u);
+  EXPECT_EQ(read_settings(directory_).every_ns, 5'000'000u);
+  ASSERT_TRUE(kernel::write_note(directory_ + "/settings", "metrics_port 65536\n").ok());
+  EXPECT_EQ(read_settings(directory_).metrics_port, 0u);
+}
+
 TEST_F(GroupSettingsTest, NothingSaidIsNothingWritten) {
   EXPECT_EQ(change_settings(directory_, {})->keep, std::nullopt);
   EXPECT_TRUE(kernel::list_folder(directory_)->empty());

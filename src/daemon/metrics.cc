@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "base/limits.h"
 #include "daemon/histogram.h"
 
 namespace perdure::daemon {
@@ -102,6 +103,10 @@ constexpr Metric kMetrics[] = {
     {"perdure_stop_window_max_seconds", "gauge", "The longest stop window.",
      [](const GroupMetrics& group) -> Value {
        return seconds_of_ns(counts(group).stop_max_us() * 1000);
+     }},
+    {"perdure_restore_left_bytes", "gauge", "Memory that a restore has still to load.",
+     [](const GroupMetrics& group) -> Value {
+       return static_cast<double>(group.status.lazy_pages_left() << kPageShift);
      }},
     {"perdure_processes", "gauge", "Processes of the group.",
      [](const GroupMetrics& group) -> Value {

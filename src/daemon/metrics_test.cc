@@ -15,6 +15,7 @@ GroupMetrics group(const std::string& name) {
   metrics.status.set_name(name);
   metrics.status.set_store("/var/lib/perdure");
   metrics.status.add_processes(17);
+  metrics.status.set_lazy_pages_left(3);
   control::Persistence& counts = *metrics.status.mutable_persistence();
   counts.set_period_ns(10'000'000);
   counts.set_captured(123'456'789);
@@ -42,7 +43,8 @@ TEST(Metrics, ValuesAreInBaseUnitsAndExact) {
   for (const char* line :
        {"perdure_period_seconds{} 0.01", "perdure_epochs_captured_total{} 123456789",
         "perdure_durable_lag_seconds{} 0.0019", "perdure_store_bytes{} 230000000",
-        "perdure_processes{} 1", "perdure_paused{} 0", "perdure_stop_window_seconds_count{} 3"}) {
+        "perdure_restore_left_bytes{} 12288", "perdure_processes{} 1", "perdure_paused{} 0",
+        "perdure_stop_window_seconds_count{} 3"}) {
     std::string wanted = line;
     wanted.replace(wanted.find("{}"), 2, kLabels);
     EXPECT_TRUE(has_line(text, wanted)) << wanted << "\n" << text;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "daemon/message.h"
+#include "daemon/metrics.h"
 #include "kernel/control_socket.h"
 #include "kernel/poll_until.h"
 #include "kernel/signal_file.h"
@@ -54,6 +55,10 @@ Server::Server(GroupControl& group, Fd listener, std::string store, const Clock&
 void Server::configure(std::string directory, const GroupSettings& settings) {
   directory_ = std::move(directory);
   persistence_.configure(settings);
+  if (settings.metrics_port == 0) return;
+  auto port = MetricsPort::listen(settings.metrics_port);
+  if (!port.ok()) return log_.warn("no figures are served: " + port.error().to_string());
+  metrics_port_.emplace(std::move(*port));
 }
 
 void Server::adopt(Fd connection, bool waits, bool holds_terminal) {
@@ -80,7 +85,7 @@ Result<ServerResult> Server::run() {
 }
 
 bool Server::poll_once(int signal_fd) {
-  constexpr size_t kFixed = 5;
+  constexpr size_t kFixed = 6;
   std::array<pollfd, kFixed + kConnectionsMax> entries;
   uint64_t now = clock_.monotonic_ns();
   bool read_terminal =
@@ -90,6 +95,7 @@ bool Server::poll_once(int signal_fd) {
   entries[2] = {connections_.size() < kConnectionsMax ? listener_.get() : -1, POLLIN, 0};
   entries[3] = {read_terminal ? group_.terminal_fd() : -1, POLLIN, 0};
   entries[4] = {group_.durable_fd(), POLLIN, 0};
+  entries[5] = {metrics_port_ ? metrics_port_->fd() : -1, POLLIN, 0};
   size_t count = kFixed;
   for (Connection& connection : connections_) {
     short events = connection.wants_write() ? POLLIN | POLLOUT : POLLIN;
@@ -101,6 +107,7 @@ bool Server::poll_once(int signal_fd) {
   if (entries[4].revents != 0) persistence_.take_durable();
   if (entries[1].revents == 0) persistence_.serve();
   if ((entries[3].revents & (POLLIN | POLLHUP)) != 0) drain_terminal();
+  if (entries[5].revents != 0) serve_metrics();
   size_t at = kFixed;
   for (Connection& connection : connections_) {
     short events = entries[at++].revents;
@@ -209,17 +216,31 @@ void Server::answer(Connection& connection, const control::Request& request) {
 
 control::Response Server::status_of(const Connection& connection) const {
   control::Response response;
-  control::StatusReply& status = *response.mutable_status();
+  *response.mutable_status() = status();
+  response.mutable_status()->set_terminal_in_use(terminal_held() && !connection.holds_terminal);
+  return response;
+}
+
+control::StatusReply Server::status() const {
+  control::StatusReply status;
   status.set_name(group_.name());
   status.set_engine_pid(::getpid());
   status.set_root_pid(group_.root_pid());
   for (pid_t pid : group_.processes()) status.add_processes(pid);
   status.set_has_terminal(group_.terminal_fd() >= 0);
-  status.set_terminal_in_use(terminal_held() && !connection.holds_terminal);
   status.set_store(store_);
   status.set_lazy_pages_left(group_.lazy_pages_left());
+  if (metrics_port_) status.set_metrics_port(metrics_port_->port());
   persistence_.describe(*status.mutable_persistence());
-  return response;
+  return status;
+}
+
+// How large the folder is would take a walk through it, which the group would wait for.
+void Server::serve_metrics() {
+  metrics_port_->serve([this] {
+    const GroupMetrics own{status(), std::nullopt};
+    return metrics_text({&own, 1});
+  });
 }
 
 void Server::checkpoint(Connection& connection, const control::CheckpointRequest& request) {

@@ -17,6 +17,7 @@
 #include "daemon/connection.h"
 #include "daemon/group_control.h"
 #include "daemon/log.h"
+#include "daemon/metrics_port.h"
 #include "daemon/persistence.h"
 #include "daemon/ring.h"
 
@@ -45,7 +46,8 @@ class Server {
   // The connection to the command that launched the engine. waits: it is told of the end;
   // holds_terminal: it has the terminal's master already.
   void adopt(Fd connection, bool waits, bool holds_terminal);
-  // The folder where a change of the period is remembered; how the group is saved until then.
+  // The folder where a change of the period is remembered; how the group is saved until then, and
+  // the port of its figures: without it if somebody has that.
   void configure(std::string directory, const GroupSettings& settings);
   // Serves until the group ends, is detached, or the engine is told to leave (request, SIGTERM,
   // SIGINT).
@@ -56,6 +58,8 @@ class Server {
   void serve(Connection& connection);
   void answer(Connection& connection, const control::Request& request);
   control::Response status_of(const Connection& connection) const;
+  control::StatusReply status() const;
+  void serve_metrics();
   void checkpoint(Connection& connection, const control::CheckpointRequest& request);
   void resume(Connection& connection, uint64_t period_ns);
   void give_terminal(Connection& connection);
@@ -77,6 +81,7 @@ class Server {
   std::list<Connection> connections_;
   Persistence persistence_;
   std::string directory_;
+  std::optional<MetricsPort> metrics_port_;
   Ring replay_{kReplayBytesMax};
   uint64_t terminal_quiet_until_ns_ = 0;
   std::optional<ServerResult> result_;

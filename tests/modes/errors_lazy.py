@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import re
 import signal
 import time
 
@@ -11,7 +12,7 @@ from scene import Failure, alive, await_true, main, python
 BLOCK = 4096
 MARK = 0xA5
 MEGABYTES = 24
-LATE = {"PERDURE_LAZY": "delay_ms=400"}  # the background reader: so that pages are missing for that long
+LATE = "delay_ms=400"  # the background reader: so that pages are missing for that long
 
 # Holds MEGABYTES of MARK. Told by a file, it looks at every byte, and says so by another; a wrong byte by a third.
 HOLDER = """
@@ -43,8 +44,8 @@ def look(folder):
     open(folder + "/look", "w", encoding="utf-8").close()
 
 
-def restore_late(scene):
-    result = scene.perdure.call("restore", "-d", "--json", scene.name, *scene.store(), **LATE)
+def restore_late(scene, how=LATE):
+    result = scene.perdure.call("restore", "-d", "--json", scene.name, *scene.store(), PERDURE_LAZY=how)
     report = json.loads(result.stdout)
     if report["lazy_pages"] < (MEGABYTES - 1) * 256:
         raise Failure(f"the restore was not lazy: {report}")
@@ -84,6 +85,24 @@ def case_lazy_damage_ends_the_group(scene):
     for word in (os.path.basename(path), str(at), "checksum"):
         if word not in text:
             raise Failure(f"the log lacks {word!r}: {text}")
+
+
+def case_lazy_pages_left_are_told(scene):
+    """While memory is missing ps says how much."""
+    folder = holder(scene)
+    report = restore_late(scene, "delay_ms=60000")
+    row = scene.perdure.json("ps", *scene.store())[0]
+    if not 0 < row["lazy_pages_left"] <= report["lazy_pages"]:
+        raise Failure(f"{report['lazy_pages']} pages were to come, ps shows {row}")
+    table = scene.perdure.call("ps", *scene.store()).stdout
+    metrics = scene.perdure.call("ps", "--metrics", *scene.store()).stdout
+    if " to load " not in table or not re.search(r"^perdure_restore_left_bytes\{[^}]*\} [1-9]", metrics, re.M):
+        raise Failure(f"nobody tells what is to come:\n{table}\n{metrics}")
+    look(folder)
+    await_true(lambda: os.path.exists(folder + "/right"), "all bytes are right")
+    left = scene.perdure.json("ps", *scene.store())[0]["lazy_pages_left"]
+    if left > report["lazy_pages"] - (MEGABYTES - 1) * 256:
+        raise Failure(f"ps shows {left} pages to come, of {report['lazy_pages']}")
 
 
 def case_lazy_damage_is_refused_eagerly(scene):

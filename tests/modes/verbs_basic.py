@@ -1,5 +1,6 @@
 """What each verb does when all is well, as a user and a script see it."""
 
+import json
 import os
 import subprocess
 import time
@@ -241,6 +242,36 @@ def case_output_of_detached_group(scene):
     await_true(lambda: len(lines()) > len(before) + 5, "the group goes on to print")
     after = lines()
     check(after == [str(n) for n in range(len(after))], f"lines were lost or doubled: {before[-3:]}, {after}")
+
+
+def case_verbs_report_json(scene):
+    """What a script needs to know of verbs that do something."""
+    def ask(verb, *arguments):
+        return scene.perdure.json(verb, *arguments, *scene.store())
+
+    words = [scene.perdure.binary, "run", "-d", "--json", "--name", scene.name, "--every", "50ms", *scene.store(), "--",
+             "/bin/sleep", "1000"]
+    started = json.loads(subprocess.run(words, capture_output=True, text=True, env=scene.workspace.environment(), timeout=30,
+                                        stdin=subprocess.DEVNULL, check=True).stdout)
+    row = row_of(scene)
+    check(started == {"name": scene.name, "engine_pid": row["engine_pid"], "root_pid": row["root_pid"], "processes": 1},
+          f"run says {started}, ps {row}")
+    check(ask("attach", scene.name) == started, "attach says something else than run")
+    check(ask("pause", scene.name) == {"name": scene.name, "paused": True, "period_ns": 50_000_000}, "pause says something else")
+    check(row_of(scene)["periodic"]["paused"], "it is not paused")
+    resumed = ask("resume", "--every", "100ms", scene.name)
+    check(resumed == {"name": scene.name, "paused": False, "period_ns": 100_000_000}, f"resume says {resumed}")
+    scene.perdure.checkpoint()
+    check(ask("kill", scene.name) == [{"name": scene.name, "killed": True, "error": None}], "kill says something else")
+    result = scene.perdure.call("rm", "--json", "nobody", scene.name, *scene.store(), expect_success=False)
+    nobody, removed = json.loads(result.stdout)
+    check(result.returncode == 11 and "nobody" in result.stderr, f"rm ended with {result.returncode}: {result.stderr}")
+    check(removed == {"name": scene.name, "removed": True, "error": None}, f"rm says {removed}")
+    check(nobody["name"] == "nobody" and not nobody["removed"] and "nobody" in nobody["error"], f"rm says {nobody}")
+    pid = scene.sleeper()
+    adopted = ask("attach", pid, "--name", scene.name)
+    check(adopted["name"] == scene.name and adopted["root_pid"] == pid and adopted["processes"] == 1, f"attach says {adopted}")
+    check(ask("detach", scene.name) == {"name": scene.name, "detached": True}, "detach says something else")
 
 
 main(globals())

@@ -1,15 +1,18 @@
 """The page of figures on a terminal, and the metrics."""
 
+import errno
 import fcntl
 import os
 import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
 import time
+import urllib.request
 
 from scene import Failure, await_true, main
 
@@ -158,6 +161,68 @@ def case_metrics_are_printed(scene):
         check(re.search(rf"^perdure_{name}{labels} {value}$", text, re.M), f"no {name} of {value}:\n{text}")
     for line in text.splitlines():
         check(re.match(r"# (HELP|TYPE) perdure_\w+ \S|perdure_\w+\{[^{}]*\} \S+$", line), f"this is no metric: {line}")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def scrape(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        return answer.headers["Content-Type"], answer.read().decode()
+
+
+def start_with_port(scene, port):
+    scene.perdure.call("run", "-d", "--name", scene.name, "--every", "20ms", "--metrics-port", port, *scene.store(), "--",
+                       "/bin/sleep", "1000")
+
+
+def case_metrics_are_served(scene):
+    """To this machine, while epochs are made; a later engine serves them again, until it is told otherwise."""
+    port = free_port()
+    start_with_port(scene, port)
+    await_true(lambda: scene.perdure.json("ps", *scene.store())[0]["periodic"]["durable"] > 3, "epochs are made")
+    kind, text = scrape(port)
+    check(kind.startswith("text/plain; version=0.0.4"), f"the type is {kind}")
+    own = {line.split("{")[0] for line in text.splitlines() if line.startswith("perdure_")}
+    printed = scene.perdure.call("ps", "--metrics", *scene.store()).stdout
+    also = {line.split("{")[0] for line in printed.splitlines() if line.startswith("perdure_")}
+    check(also - own == {"perdure_store_bytes"} and own <= also, f"ps prints {also}, the port {own}")
+    captured = int(re.search(r"^perdure_epochs_captured_total\{[^}]*\} (\d+)$", text, re.M).group(1))
+    check(captured > 3, f"{captured} epochs")
+    await_true(lambda: f" {captured}\n" not in scrape(port)[1].partition("perdure_epochs_captured_total{")[2], "the count goes on")
+    scene.perdure.kill()
+    scene.perdure.restore()
+    check(f'group="{scene.name}"' in scrape(port)[1], "the engine of a restore serves nothing")
+    scene.perdure.kill()
+    scene.perdure.restore(extra=["--metrics-port", 0])
+    check(scene.perdure.json("ps", *scene.store())[0]["metrics_port"] is None, "ps shows a port that was given up")
+    with socket.socket() as probe:
+        check(probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED, "somebody listens")
+
+
+def case_metrics_port_in_use(scene):
+    """Is told before anything is begun; later it keeps no group from coming back."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        scene.refuse(["run", "-d", "--name", scene.name, "--metrics-port", port, *scene.store(), "--", "/bin/sleep", "5"],
+                     [str(port), "in use", "--metrics-port 0"])
+        check(not os.path.exists(os.path.join(scene.workspace.store, scene.name)), "a group is left")
+    start_with_port(scene, port)
+    check(scene.perdure.json("ps", *scene.store())[0]["metrics_port"] == port, "ps does not show the port")
+    scene.perdure.kill()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        scene.perdure.restore()
+        check(scene.perdure.json("ps", *scene.store())[0]["metrics_port"] is None, "two listen at one port")
+    with open(os.path.join(scene.workspace.store, scene.name, "engine.log"), encoding="utf-8") as log:
+        check(f"metrics port {port}" in log.read(), "engine.log does not tell why there are no figures")
 
 
 main(globals())
