@@ -1,0 +1,238 @@
+#include "memory/guide_programs.h"
+
+#include <sys/syscall.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "memory/guide_state.h"
+
+namespace perdure::memory {
+namespace {
+
+using kernel::BpfCode;
+using Register = kernel::BpfRegister;
+using Math = kernel::BpfMath;
+using Size = kernel::BpfSize;
+using Test = kernel::BpfTest;
+
+// What registers hold in all programs, once it is known.
+constexpr Register kState = Register::k8;  // SpaceState*
+constexpr Register kSpace = Register::k7;  // mm_struct*
+constexpr Register kTask = Register::k6;   // task_struct* of the running task
+constexpr Register kSpare = Register::k9;
+// Places on the stack.
+constexpr int16_t kKey = -8;
+constexpr int16_t kNumber = -16;
+
+// struct pt_regs of x86-64, in bytes.
+constexpr int16_t kRegistersCall = 120;
+constexpr int16_t kRegistersArguments[] = {112, 104, 96, 56, 72, 64};  // di, si, dx, r10, r8, r9
+// Workers and kernel threads do not stand still when the threads of a process are stopped
+// (task_struct.flags: PF_KTHREAD, PF_IO_WORKER, PF_USER_WORKER).
+constexpr int32_t kWorkers = 0x00200000 | 0x00000010 | 0x00004000;
+
+constexpr int16_t offset(size_t bytes) { return static_cast<int16_t>(bytes); }
+
+void load_task(BpfCode& code) {
+  code.call(BPF_FUNC_get_current_task_btf);
+  code.copy(kTask, Register::k0);
+}
+
+void set_word(BpfCode& code, size_t field, int32_t value) {
+  static_assert(offsetof(SpaceState, records) < INT16_MAX);
+  code.store(Size::k64, kState, offset(field), value);
+}
+
+}  // namespace
+
+Result<KernelLayout> KernelLayout::read(const kernel::Btf& btf) {
+  KernelLayout layout;
+  layout.task_mm = PD_TRY(btf.member_offset("task_struct", "mm"));
+  layout.task_flags = PD_TRY(btf.member_offset("task_struct", "flags"));
+  layout.mm_brk = PD_TRY(btf.member_offset("mm_struct", "brk"));
+  return layout;
+}
+
+// From kSpace to kState.
+void GuidePrograms::find_state(BpfCode& code, BpfCode::Label& none) const {
+  code.jump_if(kSpace, Test::kEqual, 0, none);
+  code.store(Size::k64, Register::kStackEnd, kKey, kSpace);
+  for (const Fd* map : {&maps_.spaces, &maps_.states}) {
+    code.copy(Register::k2, Register::kStackEnd);
+    code.calculate(Math::kAdd, Register::k2, kKey);
+    code.set_map(Register::k1, *map);
+    code.call(BPF_FUNC_map_lookup_elem);
+    code.jump_if(Register::k0, Test::kEqual, 0, none);
+    if (map == &maps_.states) break;
+    code.load(Size::k64, Register::k1, Register::k0, 0);
+    code.store(Size::k32, Register::kStackEnd, kKey, Register::k1);
+  }
+  code.copy(kState, Register::k0);
+}
+
+// The address is the tracepoint's first argument.
+BpfCode GuidePrograms::fault(bool of_kernel) const {
+  BpfCode code;
+  BpfCode::Label out, mark;
+  code.load(Size::k64, kSpare, Register::k1, 0);
+  load_task(code);
+  code.load(Size::k64, kSpace, kTask, offset(layout_.task_mm));
+  find_state(code, out);
+  if (of_kernel) {
+    code.load(Size::k32, Register::k1, kTask, offset(layout_.task_flags));
+    code.calculate(Math::kAnd, Register::k1, kWorkers);
+    code.jump_if(Register::k1, Test::kEqual, 0, mark);
+    set_word(code, offsetof(SpaceState, distrusted), 1);
+    code.place(mark);
+  }
+  // Word and bit of the block.
+  code.calculate(Math::kShiftRight, kSpare, kBlockShift);
+  code.copy(Register::k1, kSpare);
+  code.calculate(Math::kAnd, Register::k1, 63);
+  code.set(Register::k2, 1);
+  code.calculate(Math::kShiftLeft, Register::k2, Register::k1);
+  code.calculate(Math::kShiftRight, kSpare, 6);
+  code.calculate(Math::kAnd, kSpare, kBlockWords - 1);
+  code.calculate(Math::kShiftLeft, kSpare, 3);
+  code.calculate(Math::kAdd, kState, kSpare);
+  code.load(Size::k64, Register::k1, kState, 0);
+  code.jump_if(Register::k1, Test::kAnyBit, Register::k2, out);  // saves a locked write
+  code.atomic_or(kState, 0, Register::k2);
+  code.place(out);
+  code.exit_with(0);
+  return code;
+}
+
+BpfCode GuidePrograms::user_fault() const { return fault(false); }
+BpfCode GuidePrograms::kernel_fault() const { return fault(true); }
+
+// Arguments: mm_struct*, whether for writing, whether it was got.
+BpfCode GuidePrograms::lock_acquired() const {
+  BpfCode code;
+  BpfCode::Label out;
+  code.load(Size::k64, Register::k2, Register::k1, 16);
+  code.calculate(Math::kAnd, Register::k2, 255);
+  code.jump_if(Register::k2, Test::kEqual, 0, out);
+  code.load(Size::k64, kSpace, Register::k1, 0);
+  find_state(code, out);
+  load_task(code);
+  record_lock(code);
+  code.place(out);
+  code.exit_with(0);
+  return code;
+}
+
+// Only of other processes: this one's own tasks stand still in a cut, so for them it is enough to
+// know that they began. What another process does under the lock may come after the cut that has
+// seen it begin.
+BpfCode GuidePrograms::lock_released() const {
+  BpfCode code;
+  BpfCode::Label out;
+  code.load(Size::k64, kSpace, Register::k1, 0);
+  find_state(code, out);
+  load_task(code);
+  code.load(Size::k64, Register::k1, kTask, offset(layout_.task_mm));
+  code.jump_if(Register::k1, Test::kEqual, kSpace, out);
+  record_lock(code);
+  code.place(out);
+  code.exit_with(0);
+  return code;
+}
+
+// Fills one LockRecord of kState. A fault of user mode takes the lock too at times; it is no system
+// call and was recorded as a fault already.
+void GuidePrograms::record_lock(BpfCode& code) const {
+  constexpr Register kRecord = kState;
+  BpfCode::Label foreign, is_call, out;
+  code.copy(Register::k1, kTask);
+  code.call(BPF_FUNC_task_pt_regs);
+  code.copy(kSpare, Register::k0);
+  // own
+  code.load(Size::k64, Register::k1, kTask, offset(layout_.task_mm));
+  code.set(Register::k5, 0);
+  code.jump_if(Register::k1, Test::kNotEqual, kSpace, foreign);
+  code.set(Register::k5, 1);
+  code.load(Size::k32, Register::k1, kTask, offset(layout_.task_flags));
+  code.calculate(Math::kAnd, Register::k1, kWorkers);
+  code.jump_if(Register::k1, Test::kNotEqual, 0, is_call);
+  code.load(Size::k64, Register::k1, kSpare, kRegistersCall);
+  code.jump_if(Register::k1, Test::kEqual, -1, out);
+  code.place(is_call);
+  code.place(foreign);
+  // The record's number and place.
+  code.set(Register::k1, 1);
+  code.atomic_add_and_fetch_old(kState, offset(offsetof(SpaceState, records)), Register::k1);
+  code.copy(Register::k2, Register::k1);
+  code.calculate(Math::kAdd, Register::k2, 1);
+  code.store(Size::k64, Register::kStackEnd, kNumber, Register::k2);
+  code.calculate(Math::kAnd, Register::k1, kLockRecords - 1);
+  code.calculate(Math::kMultiply, Register::k1, sizeof(LockRecord));
+  code.calculate(Math::kAdd, Register::k1, offsetof(SpaceState, log));
+  code.calculate(Math::kAdd, kRecord, Register::k1);
+  // Its fields.
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, number)), 0);
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, own)), Register::k5);
+  code.load(Size::k32, Register::k1, kTask, offset(layout_.task_flags));
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, task_flags)), Register::k1);
+  code.load(Size::k64, Register::k1, kSpare, kRegistersCall);
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, call)), Register::k1);
+  int16_t field = offset(offsetof(LockRecord, arguments));
+  for (const int16_t argument : kRegistersArguments) {
+    code.load(Size::k64, Register::k1, kSpare, argument);
+    code.store(Size::k64, kRecord, field, Register::k1);
+    field = offset(static_cast<size_t>(field) + sizeof(uint64_t));
+  }
+  code.load(Size::k64, Register::k1, kSpace, offset(layout_.mm_brk));
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, break_end)), Register::k1);
+  code.call(BPF_FUNC_get_current_pid_tgid);
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, process)), Register::k0);
+  // For process_vm_writev the first iovec that its fourth argument points to.
+  BpfCode::Label complete;
+  code.load(Size::k64, Register::k3, kRecord, offset(offsetof(LockRecord, call)));
+  code.jump_if(Register::k3, Test::kNotEqual, SYS_process_vm_writev, complete);
+  code.copy(Register::k1, kRecord);
+  code.calculate(Math::kAdd, Register::k1, offsetof(LockRecord, remote_start));
+  code.set(Register::k2, 2 * sizeof(uint64_t));
+  code.load(Size::k64, Register::k3, kRecord,
+            offset(offsetof(LockRecord, arguments) + 3 * sizeof(uint64_t)));
+  code.call(BPF_FUNC_probe_read_user);
+  code.jump_if(Register::k0, Test::kEqual, 0, complete);
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, remote_length)), -1);
+  code.place(complete);
+  code.load(Size::k64, Register::k1, Register::kStackEnd, kNumber);
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, number)), Register::k1);
+  code.place(out);
+}
+
+BpfCode GuidePrograms::uring_submit() const {
+  BpfCode code;
+  BpfCode::Label out;
+  load_task(code);
+  code.load(Size::k64, kSpace, kTask, offset(layout_.task_mm));
+  find_state(code, out);
+  set_word(code, offsetof(SpaceState, distrusted), 1);
+  code.place(out);
+  code.exit_with(0);
+  return code;
+}
+
+BpfCode GuidePrograms::find_space(const Fd& answer) const {
+  BpfCode code;
+  BpfCode::Label out;
+  code.load(Size::k64, Register::k1, Register::k1, 8);
+  code.jump_if(Register::k1, Test::kEqual, 0, out);
+  code.load(Size::k64, kSpace, Register::k1, offset(layout_.task_mm));
+  code.store(Size::k32, Register::kStackEnd, kKey, 0);
+  code.copy(Register::k2, Register::kStackEnd);
+  code.calculate(Math::kAdd, Register::k2, kKey);
+  code.set_map(Register::k1, answer);
+  code.call(BPF_FUNC_map_lookup_elem);
+  code.jump_if(Register::k0, Test::kEqual, 0, out);
+  code.store(Size::k64, Register::k0, 0, kSpace);
+  code.place(out);
+  code.exit_with(0);
+  return code;
+}
+
+}  // namespace perdure::memory

@@ -1,0 +1,30 @@
+// What a call that took the lock of an address space may have done to its pages. Page faults, those
+// of the kernel in a system call included, are recorded elsewhere; what is told here is only what
+// happens without one. A call that is not known may have done anything.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+#include "memory/guide_state.h"
+
+namespace perdure::memory {
+
+struct LockEffect {
+  enum class Reach : uint8_t {
+    kNothing,
+    kPages,       // pages of [start, end) may have been written, filled or dropped
+    kMappings,    // and the mappings there may be others
+    kEverything,  // both, anywhere
+  };
+  Reach reach = Reach::kEverything;
+  uint64_t start = 0;  // bytes, page aligned
+  uint64_t end = 0;
+};
+
+// engine: the process that does the asking. What it does to mappings and page tables, by ioctl(2),
+// it knows itself.
+LockEffect effect_of(const LockRecord& record, pid_t engine);
+
+}  // namespace perdure::memory

@@ -1,0 +1,232 @@
+#include "memory/write_guide.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "kernel/abi/userfaultfd.h"
+#include "kernel/btf.h"
+#include "kernel/memory.h"
+#include "memory/guide_programs.h"
+
+namespace perdure::memory {
+namespace {
+
+// Address spaces that are watched at a time, 37 KiB of memory each that cannot be swapped out.
+constexpr uint32_t kSpacesMax = 64;
+
+// madvise(2), since Linux 6.13: not in the headers yet.
+constexpr int kGuardInstall = 102;
+
+constexpr const char* kIteratorFunction = "bpf_iter_task";
+constexpr uint64_t kPagesOfBlock = uint64_t{1} << (kBlockShift - kPageShift);
+
+uint64_t load(uint64_t& word) {
+  return std::atomic_ref<uint64_t>(word).load(std::memory_order_acquire);
+}
+
+// One block of our own memory that is registered for write protection, to try the guide on.
+class ProbeBlock {
+ public:
+  static Result<ProbeBlock> create() {
+    ProbeBlock block;
+    block.uffd_ = PD_TRY(kernel::create_userfaultfd());
+    PD_TRY(kernel::enable_uffd(block.uffd_, kernel::abi::kUffdFeatureWpAsync));
+    void* map =
+        ::mmap(nullptr, 2 * kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED) return Error::system(errno, "map memory");
+    block.map_ = map;
+    const uint64_t start = (reinterpret_cast<uint64_t>(map) + kBytes - 1) / kBytes * kBytes;
+    block.area_ = Area{start, start + kBytes, AreaKind::kAnonymous};
+    PD_TRY(kernel::register_uffd_wp(block.uffd_, start, kBytes));
+    return block;
+  }
+  ProbeBlock(ProbeBlock&& other) noexcept
+      : uffd_(std::move(other.uffd_)),
+        map_(std::exchange(other.map_, nullptr)),
+        area_(other.area_) {}
+  ProbeBlock& operator=(ProbeBlock&&) = delete;
+  ~ProbeBlock() {
+    if (map_ != nullptr) ::munmap(map_, 2 * kBytes);
+  }
+
+  void write() const { *reinterpret_cast<volatile uint8_t*>(area_.start) = 1; }
+  int advise(int advice) const {
+    return ::madvise(reinterpret_cast<void*>(area_.start), kPageSize, advice);
+  }
+  // Whether the guide has seen that something happened here, but not everywhere.
+  bool seen_by(WatchedSpace& space) const {
+    space.collect();
+    const bool seen = !space.everything() && !space.touched({&area_, 1}).empty();
+    space.settle();
+    return seen;
+  }
+
+ private:
+  static constexpr uint64_t kBytes = uint64_t{1} << kBlockShift;
+  ProbeBlock() = default;
+  Fd uffd_;
+  void* map_ = nullptr;
+  Area area_;
+};
+
+}  // namespace
+
+WriteGuide::WriteGuide(kernel::BpfTable spaces, kernel::BpfArray states, kernel::BpfArray answer)
+    : spaces_(std::move(spaces)),
+      states_(std::move(states)),
+      answer_(std::move(answer)),
+      taken_(kSpacesMax) {}
+
+WriteGuide::~WriteGuide() = default;
+
+Result<std::unique_ptr<WriteGuide>> WriteGuide::create() {
+  kernel::BpfTable spaces = PD_TRY(kernel::BpfTable::create(kSpacesMax));
+  kernel::BpfArray states = PD_TRY(kernel::BpfArray::create(sizeof(SpaceState), kSpacesMax));
+  kernel::BpfArray answer = PD_TRY(kernel::BpfArray::create(sizeof(uint64_t), 1));
+  std::unique_ptr<WriteGuide> guide(
+      new WriteGuide(std::move(spaces), std::move(states), std::move(answer)));  // NOLINT
+  PD_TRY(guide->attach());
+  PD_TRY(guide->try_on_ourselves());
+  return guide;
+}
+
+Status WriteGuide::attach() {
+  const kernel::Btf btf = PD_TRY(kernel::Btf::read_kernel());
+  const GuidePrograms programs(PD_TRY(KernelLayout::read(btf)),
+                               GuideMaps{spaces_.map(), states_.map()});
+  const std::pair<const char*, kernel::BpfCode> parts[] = {
+      {"btf_trace_page_fault_user", programs.user_fault()},
+      {"btf_trace_page_fault_kernel", programs.kernel_fault()},
+      {"btf_trace_mmap_lock_acquire_returned", programs.lock_acquired()},
+      {"btf_trace_mmap_lock_released", programs.lock_released()},
+      {"btf_trace_io_uring_submit_req", programs.uring_submit()},
+  };
+  for (const auto& [tracepoint, code] : parts) {
+    const uint32_t type = PD_TRY(btf.id_of(kernel::Btf::Kind::kTypedef, tracepoint));
+    const Fd program = PD_TRY_WITHIN(tracepoint, kernel::load_tracepoint_program(type, code));
+    links_.push_back(PD_TRY_WITHIN(tracepoint, kernel::attach_tracepoint_program(program)));
+  }
+  const uint32_t iterator = PD_TRY(btf.id_of(kernel::Btf::Kind::kFunction, kIteratorFunction));
+  find_space_ = PD_TRY(kernel::load_task_program(iterator, programs.find_space(answer_.map())));
+  return {};
+}
+
+// Whether this kernel does what the guide relies on: a fault is reported, and so is what drops
+// pages without one, because memory that is registered is never advised about without the lock. A
+// fault of another thread in between does no harm.
+Status WriteGuide::try_on_ourselves() {
+  const ProbeBlock block = PD_TRY(ProbeBlock::create());
+  const std::unique_ptr<WatchedSpace> space = PD_TRY(watch(getpid()));
+  space->collect();
+  space->settle();
+  if (block.seen_by(*space)) return Error(Code::kUnavailable, "the guide sees what is not there");
+  block.write();
+  if (!block.seen_by(*space)) return Error(Code::kUnavailable, "the guide misses page faults");
+  if (block.advise(MADV_DONTNEED) != 0 || !block.seen_by(*space)) {
+    return Error(Code::kUnavailable, "the guide misses dropped pages");
+  }
+  if (block.advise(kGuardInstall) == 0 && !block.seen_by(*space)) {
+    return Error(Code::kUnavailable, "the guide misses guard pages");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<WatchedSpace>> WriteGuide::watch(pid_t pid) {
+  uint32_t key = 0;
+  while (key < kSpacesMax && taken_[key]) ++key;
+  if (key == kSpacesMax) return Error(Code::kLimit, "too many address spaces are watched");
+  uint64_t& space = *static_cast<uint64_t*>(answer_.at(0));
+  space = 0;
+  PD_TRY(kernel::run_task_program(find_space_, pid));
+  const uint64_t found = load(space);
+  if (found == 0) return Error(Code::kGone, "the process has ended");
+  // Programs of a former owner of the entry may still write to it: more than is true, never less.
+  std::memset(states_.at(key), 0, sizeof(SpaceState));
+  PD_TRY(spaces_.add(found, key));
+  taken_[key] = true;
+  return std::make_unique<WatchedSpace>(*this, found, key);
+}
+
+WatchedSpace::WatchedSpace(WriteGuide& guide, uint64_t space, uint32_t key)
+    : guide_(guide),
+      space_(space),
+      key_(key),
+      state_(*static_cast<SpaceState*>(guide.states_.at(key))),
+      blocks_(kBlockWords) {}
+
+WatchedSpace::~WatchedSpace() {
+  guide_.spaces_.remove(space_);
+  guide_.taken_[key_] = false;
+}
+
+void WatchedSpace::collect() {
+  collect_blocks();
+  collect_records();
+  if (load(state_.distrusted) != 0) everything_ = true;
+}
+
+void WatchedSpace::collect_blocks() {
+  for (uint64_t word = 0; word < kBlockWords; ++word) {
+    if (load(state_.touched[word]) == 0) continue;
+    blocks_[word] |= std::atomic_ref<uint64_t>(state_.touched[word]).exchange(0);
+  }
+}
+
+void WatchedSpace::collect_records() {
+  const uint64_t end = load(state_.records);
+  if (end - records_read_ > kLockRecords) everything_ = true;
+  for (; records_read_ != end && !everything_; ++records_read_) {
+    LockRecord& place = state_.log[records_read_ % kLockRecords];
+    // One that is being written belongs to another process, which will record that it has finished.
+    if (load(place.number) != records_read_ + 1) everything_ = true;
+    const LockRecord record = place;
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (load(place.number) != records_read_ + 1) everything_ = true;  // overtaken
+    const LockEffect effect = effect_of(record, getpid());
+    if (effect.reach == LockEffect::Reach::kEverything) everything_ = true;
+    if (effect.reach == LockEffect::Reach::kNothing) continue;
+    PageSet pages;
+    pages.add_bytes(effect.start, effect.end);
+    pages_ = pages_.united(pages);
+    if (effect.reach == LockEffect::Reach::kMappings) mappings_ = mappings_.united(pages);
+  }
+  records_read_ = end;
+}
+
+PageSet WatchedSpace::touched(std::span<const Area> areas) const {
+  PageSet blocks;
+  uint64_t next = 0;  // the first block that was not looked at yet
+  for (const Area& area : areas) {
+    const uint64_t end = ((area.end - 1) >> kBlockShift) + 1;
+    for (uint64_t block = std::max(area.start >> kBlockShift, next); block < end;) {
+      const uint64_t left = blocks_[block % kBlockBits / 64] >> (block % 64);
+      if (left == 0) {  // on to the next word
+        block = (block / 64 + 1) * 64;
+        continue;
+      }
+      block += static_cast<uint64_t>(std::countr_zero(left));
+      if (block < end) blocks.add(PageRun{block * kPagesOfBlock, kPagesOfBlock});
+      ++block;
+    }
+    next = std::max(next, end);
+  }
+  return blocks.united(pages_);
+}
+
+void WatchedSpace::settle() {
+  std::fill(blocks_.begin(), blocks_.end(), 0);
+  pages_.clear();
+  mappings_.clear();
+  everything_ = false;
+}
+
+}  // namespace perdure::memory

@@ -1,0 +1,87 @@
+// WriteGuide: where the pages of an address space may have changed since they were looked at last,
+// so that a cut need not look at all of them. BPF programs at tracepoints of the kernel keep book;
+// nothing is asked of the kernel when the book is read. docs/design/continuous.md ("Scanning") says
+// why nothing is missed. It tells too much at times (a whole block of 2 MiB, everything after a
+// call that it does not know), never too little, for anonymous memory that is registered for
+// asynchronous write protection and holds no pages of hugetlbfs.
+//
+// Programs, tables and their attachments end with the process that made them. Not thread-safe.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "kernel/bpf.h"
+#include "memory/guide_state.h"
+#include "memory/lock_effect.h"
+#include "memory/page_set.h"
+#include "memory/tracker.h"
+
+namespace perdure::memory {
+
+class WatchedSpace;
+
+class WriteGuide {
+ public:
+  // Attaches the programs, and tries them on the calling process. kUnavailable or kPermission.
+  static Result<std::unique_ptr<WriteGuide>> create();
+  ~WriteGuide();
+
+  // Begins to keep book of the address space that a process has now; after an execve it is another
+  // one. Until the first settle() everything counts as touched. kLimit if too many are watched,
+  // kGone if the process is gone. The guide must outlive what it returns.
+  Result<std::unique_ptr<WatchedSpace>> watch(pid_t pid);
+
+ private:
+  friend class WatchedSpace;
+  WriteGuide(kernel::BpfTable spaces, kernel::BpfArray states, kernel::BpfArray answer);
+  Status attach();
+  Status try_on_ourselves();
+
+  kernel::BpfTable spaces_;
+  kernel::BpfArray states_, answer_;
+  std::vector<bool> taken_;  // by key of states_
+  Fd find_space_;
+  std::vector<Fd> links_;
+};
+
+class WatchedSpace {
+ public:
+  WatchedSpace(WriteGuide& guide, uint64_t space, uint32_t key);
+  WatchedSpace(const WatchedSpace&) = delete;
+  WatchedSpace& operator=(const WatchedSpace&) = delete;
+  ~WatchedSpace();
+
+  // Adds what happened since the last call to what touched(), mappings() and everything() tell.
+  void collect();
+  bool everything() const { return everything_; }
+  // The pages of the areas that may have changed since the last settle(); those of whole blocks,
+  // for the most part.
+  PageSet touched(std::span<const Area> areas) const;
+  // Pages whose mapping may be another one since the last settle().
+  const PageSet& mappings() const { return mappings_; }
+  // The process is stopped, and was when collect() was called, and everything that was told has
+  // been looked at. While a process runs nothing is ever settled: a fault is noted when it begins,
+  // and may make its page writable only after that page was looked at.
+  void settle();
+
+ private:
+  void collect_blocks();
+  void collect_records();
+
+  WriteGuide& guide_;
+  const uint64_t space_;
+  const uint32_t key_;
+  SpaceState& state_;
+  std::vector<uint64_t> blocks_;
+  PageSet pages_, mappings_;
+  uint64_t records_read_ = 0;
+  bool everything_ = true;
+};
+
+}  // namespace perdure::memory
