@@ -15,13 +15,17 @@
 
 namespace perdure::store {
 
+// Which way bytes take to the disk. Through the page cache they are copied, and are in memory for
+// whoever reads them next.
+enum class Through : uint8_t { kDirect, kCache };
+
 class File {
  public:
   virtual ~File() = default;
   // Bytes read: less than out.size() only at the end of the file.
   virtual Result<size_t> read_at(uint64_t offset, MutableBytes out) const = 0;
   // offset, data.size() and data.data() are multiples of kBlockSize (direct I/O).
-  virtual Status write_at(uint64_t offset, Bytes data) = 0;
+  virtual Status write_at(uint64_t offset, Bytes data, Through through) = 0;
   virtual Status sync() = 0;
   // Makes the file this large, with its space reserved: later writes inside it do not run out of
   // space.

@@ -109,8 +109,9 @@ inline constexpr uint64_t kSegmentBytesMin = 4u << 20;
 inline constexpr uint64_t kSegmentBytesMax = 64u << 20;
 // Whatever a segment header claims, larger segments are not believed.
 inline constexpr uint64_t kSegmentBytesLimit = 1u << 30;
-// Up to here an epoch is verified at recovery rather than synced before its commit.
-inline constexpr uint64_t kVerifyBytesMax = 256u << 10;
+// Up to here an epoch is verified at recovery (2 ms, from the disk 10) rather than synced before
+// its commit.
+inline constexpr uint64_t kVerifyBytesMax = 2u << 20;
 inline constexpr uint32_t kVerifyFramesMax = 64;
 inline constexpr uint32_t kNoteBytesMax = 64u << 10;
 inline constexpr uint32_t kChainMax = 256;

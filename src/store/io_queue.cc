@@ -82,16 +82,16 @@ IoQueue::Ticket IoQueue::add(Job job) {
 }
 
 IoQueue::Ticket IoQueue::write(std::shared_ptr<File> file, uint64_t offset, AlignedBuffer buffer,
-                               size_t size) {
+                               size_t size, Through through) {
   PD_ASSERT(size <= buffer.size() && size % kBlockSize == 0);
-  return add({Kind::kWrite, std::move(file), offset, std::move(buffer), size});
+  return add({Kind::kWrite, std::move(file), offset, std::move(buffer), size, through});
 }
 
 IoQueue::Ticket IoQueue::sync(std::shared_ptr<File> file) {
-  return add({Kind::kSync, std::move(file), 0, {}, 0});
+  return add({Kind::kSync, std::move(file), 0, {}, 0, {}});
 }
 
-IoQueue::Ticket IoQueue::sync_names() { return add({Kind::kSyncNames, nullptr, 0, {}, 0}); }
+IoQueue::Ticket IoQueue::sync_names() { return add({Kind::kSyncNames, nullptr, 0, {}, 0, {}}); }
 
 IoQueue::Ticket IoQueue::now() const {
   const std::scoped_lock lock(mutex_);
@@ -152,7 +152,7 @@ void IoQueue::reset() {
 Status IoQueue::execute(const Job& job) {
   switch (job.kind) {
     case Kind::kWrite:
-      return job.file->write_at(job.offset, Bytes(job.buffer.data(), job.size));
+      return job.file->write_at(job.offset, Bytes(job.buffer.data(), job.size), job.through);
     case Kind::kSync:
       return job.file->sync();
     case Kind::kSyncNames:

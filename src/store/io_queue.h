@@ -70,7 +70,8 @@ class IoQueue {
   AlignedBuffer take_spare();
   void give_back(AlignedBuffer buffer);
 
-  Ticket write(std::shared_ptr<File> file, uint64_t offset, AlignedBuffer buffer, size_t size);
+  Ticket write(std::shared_ptr<File> file, uint64_t offset, AlignedBuffer buffer, size_t size,
+               Through through = Through::kDirect);
   Ticket sync(std::shared_ptr<File> file);
   Ticket sync_names();
   // Everything queued so far.
@@ -97,6 +98,7 @@ class IoQueue {
     uint64_t offset = 0;
     AlignedBuffer buffer;
     size_t size = 0;
+    Through through = Through::kDirect;
   };
 
   Ticket add(Job job);

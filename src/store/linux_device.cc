@@ -11,11 +11,6 @@ namespace {
 
 constexpr const char* kLockName = "lock";
 
-// Writes of at least this size go through the page cache: just as fast into allocated space
-// (measured: 72 ms for 230 MiB, 83 ms direct), and what was saved last, which a restore wants
-// first, is then in memory. Small ones are direct, because they are waited for.
-constexpr size_t kCachedWriteMin = 256u << 10;
-
 class LinuxFile final : public File {
  public:
   // cached: a second, buffered descriptor of the same file; may be invalid.
@@ -25,9 +20,9 @@ class LinuxFile final : public File {
   Result<size_t> read_at(uint64_t offset, MutableBytes out) const override {
     return PD_TRY_WITHIN(path_, kernel::read_file_at(fd_, offset, out));
   }
-  Status write_at(uint64_t offset, Bytes data) override {
+  Status write_at(uint64_t offset, Bytes data, Through through) override {
     PD_ASSERT(offset % kBlockSize == 0 && data.size() % kBlockSize == 0);
-    const bool cached = cached_.valid() && data.size() >= kCachedWriteMin;
+    const bool cached = cached_.valid() && through == Through::kCache;
     PD_TRY_WITHIN(path_, kernel::write_file_at(cached ? cached_ : fd_, offset, data));
     if (cached) kernel::start_writing(cached_, offset, data.size());
     return Ok{};

@@ -30,8 +30,8 @@ TEST(LinuxDevice, BlocksAreWrittenAndReadBackOnEveryFileSystem) {
     };
     const std::unique_ptr<void, Free> memory(std::aligned_alloc(kBlockSize, kBlockSize));
     std::memset(memory.get(), 7, kBlockSize);
-    PD_ASSERT_OK(
-        file->write_at(kBlockSize, Bytes(static_cast<uint8_t*>(memory.get()), kBlockSize)));
+    PD_ASSERT_OK(file->write_at(kBlockSize, Bytes(static_cast<uint8_t*>(memory.get()), kBlockSize),
+                                Through::kDirect));
     PD_ASSERT_OK(file->sync());
     const auto reader = PD_ASSERT_OK(device->open("f", FileMode::kRead));
     uint8_t back[2] = {};

@@ -17,6 +17,11 @@ constexpr uint64_t kSegmentTailBlocks = 9;
 constexpr uint64_t kBufferTailBlocks = 17;
 // At the end of each segment, for a catalog: so that epochs can be dropped when the disk is full.
 constexpr uint64_t kCatalogReserveBlocks = 16;
+// What is appended behind so much goes through the page cache: just as fast into allocated space
+// (72 ms for 230 MiB, 83 ms direct), and a restore of what was just saved finds it in memory.
+// Before that, direct: the copy would cost a small epoch more processor time than all the rest of
+// writing it.
+constexpr uint64_t kDirectBytesMax = 8u << 20;
 constexpr size_t kBufferBlocks = IoQueue::kBufferBytes / kBlockSize;
 // Smaller payloads are not worth compressing: they take one block either way.
 constexpr size_t kCompressMin = 4096;
@@ -234,7 +239,8 @@ Status LogWriter::reserve(uint64_t blocks, uint64_t wanted_blocks) {
 Status LogWriter::flush() {
   PD_TRY(seal_page_frame());
   if (fill_ == 0) return Ok{};
-  queue_.write(segment_.file, uint64_t{block_} * kBlockSize, std::move(buffer_), fill_);
+  const Through through = unsynced_bytes_ > kDirectBytesMax ? Through::kCache : Through::kDirect;
+  queue_.write(segment_.file, uint64_t{block_} * kBlockSize, std::move(buffer_), fill_, through);
   buffer_ = AlignedBuffer();
   block_ += static_cast<uint32_t>(fill_ / kBlockSize);
   // Small writes are left to whoever waits for them.

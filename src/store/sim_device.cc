@@ -38,7 +38,7 @@ class SimFile final : public File {
     return size;
   }
 
-  Status write_at(uint64_t offset, Bytes data) override {
+  Status write_at(uint64_t offset, Bytes data, Through /*through*/) override {
     PD_ASSERT(offset % kBlockSize == 0 && data.size() % kBlockSize == 0 &&
               reinterpret_cast<uintptr_t>(data.data()) % kBlockSize == 0);
     const std::scoped_lock lock(disk_->mutex_);

@@ -22,7 +22,7 @@ TEST(SimDisk, WhatWasSyncedSurvives) {
     const auto disk = SimDisk::create(seed);
     const auto device = disk->device();
     const auto file = PD_ASSERT_OK(device->open("a", FileMode::kCreate));
-    PD_ASSERT_OK(file->write_at(0, bytes_in(block_of(7))));
+    PD_ASSERT_OK(file->write_at(0, bytes_in(block_of(7)), Through::kDirect));
     PD_ASSERT_OK(file->sync());
     PD_ASSERT_OK(device->sync_names());
     disk->power_cycle();
@@ -37,7 +37,7 @@ TEST(SimDisk, WhatWasNotSyncedSurvivesInEveryWay) {
     const auto disk = SimDisk::create(seed);
     const auto device = disk->device();
     const auto file = PD_ASSERT_OK(device->open("a", FileMode::kCreate));
-    PD_ASSERT_OK(file->write_at(0, bytes_in(block_of(7))));
+    PD_ASSERT_OK(file->write_at(0, bytes_in(block_of(7)), Through::kDirect));
     disk->power_cycle();
     if (disk->names().empty()) {
       name_lost = true;
@@ -57,7 +57,7 @@ TEST(SimDisk, TheCrashComesAtTheChosenOperation) {
   const auto device = disk->device();
   disk->crash_at(1);
   const auto file = PD_ASSERT_OK(device->open("a", FileMode::kCreate));
-  EXPECT_EQ(file->write_at(0, bytes_in(block_of(7))).error().code(), Code::kIo);
+  EXPECT_EQ(file->write_at(0, bytes_in(block_of(7)), Through::kDirect).error().code(), Code::kIo);
   EXPECT_TRUE(disk->crashed());
   EXPECT_EQ(device->list().error().code(), Code::kIo);
 }
@@ -70,7 +70,7 @@ TEST(SimDisk, TheSameSeedGivesTheSameDisk) {
     const auto file = PD_ASSERT_OK(device->open("a", FileMode::kCreate));
     PD_ASSERT_OK(device->sync_names());
     for (uint8_t at = 0; at < 20; ++at) {
-      PD_ASSERT_OK(file->write_at(at * kBlockSize, bytes_in(block_of(at))));
+      PD_ASSERT_OK(file->write_at(at * kBlockSize, bytes_in(block_of(at)), Through::kDirect));
     }
     disk->power_cycle();
     content = disk->content("a");

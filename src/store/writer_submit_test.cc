@@ -50,6 +50,23 @@ TEST(WriterSubmit, ASmallEpochIsOneWriteAndOneSync) {
   }
 }
 
+uint64_t operations_for(const std::shared_ptr<SimDisk>& disk, Store& store, uint64_t pages) {
+  const auto writer = PD_ASSERT_OK(store.begin_epoch());
+  for (uint64_t page = 0; page < pages; ++page)
+    PD_ASSERT_OK(writer->put_pages(ObjectId(1), page, page_of(page)));
+  const uint64_t before = disk->operations();
+  PD_ASSERT_OK(writer->commit({}));
+  return disk->operations() - before;
+}
+
+TEST(WriterSubmit, OnlyALargeEpochIsSyncedBeforeItsCommit) {
+  const auto disk = SimDisk::create(1);
+  const auto store = PD_ASSERT_OK(Store::open(testing::options_on(disk, 16 << 20)));
+  EXPECT_EQ(operations_for(disk, *store, 10), 2u);   // all of it, a sync
+  EXPECT_EQ(operations_for(disk, *store, 400), 3u);  // a full buffer, the rest, a sync
+  EXPECT_EQ(operations_for(disk, *store, 600), 6u);  // three buffers, a sync, the commit, a sync
+}
+
 TEST(WriterSubmit, AnEpochThatChangesNothingIsOneBlock) {
   const auto disk = SimDisk::create(1);
   const auto store = PD_ASSERT_OK(Store::open(testing::options_on(disk)));
