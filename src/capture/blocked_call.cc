@@ -10,12 +10,14 @@
 #include <optional>
 
 #include "capture/interrupted_call.h"
+#include "capture/wait_seen.h"
 #include "kernel/task_info.h"
 
 namespace perdure::capture {
 namespace {
 
 using kernel::Registers;
+using kernel::Tracee;
 
 // Results by which the kernel marks a call that is to be made again (include/linux/errno.h); a
 // tracer sees them.
@@ -25,6 +27,12 @@ constexpr int64_t kErestartNoHand = -514;
 constexpr int64_t kErestartRestartBlock = -516;
 constexpr uint64_t kSyscallInstructionBytes = 2;
 constexpr uint64_t kNsPerMs = 1'000'000;
+// The upper half of a marked call's number.
+constexpr uint64_t kMark = 0x5065'7264ull << 32;
+constexpr uint64_t kMarkBits = 0xffff'ffffull << 32;
+
+bool is_marked(uint64_t number) { return (number & kMarkBits) == kMark; }
+uint64_t without_mark(uint64_t number) { return is_marked(number) ? number & ~kMarkBits : number; }
 
 Registers undone(const Registers& registers, uint64_t number) {
   Registers again = registers;
@@ -41,6 +49,8 @@ Result<uint64_t> read_timespec_ns(pid_t tid, uint64_t address) {
   return static_cast<uint64_t>(value.tv_sec) * 1'000'000'000ull +
          static_cast<uint64_t>(value.tv_nsec);
 }
+
+enum class IsMarked : uint8_t { kNo, kYes };
 
 uint64_t left_until(uint64_t deadline_ns, uint64_t now_ns) {
   return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
@@ -114,6 +124,21 @@ uint64_t time_left(const SettleInput& input, const WaitBook::Wait* known, uint64
   return left_until(since + requested_ns, input.now_ns);
 }
 
+Registers ended_call(const Registers& registers, long number) {
+  Registers ended = registers;
+  ended.rax = static_cast<uint64_t>(result_at_limit(number));
+  ended.orig_rax = ~0ull;
+  return ended;
+}
+
+object::BlockedCall blocked_call(long number, uint64_t left_ns, uint64_t instruction) {
+  object::BlockedCall blocked;
+  blocked.set_number(static_cast<uint32_t>(number));
+  blocked.set_remaining_ns(left_ns);
+  blocked.set_instruction(instruction);
+  return blocked;
+}
+
 Result<SettledCall> settle_restart_block(pid_t tid, const SettleInput& input, WaitBook* book) {
   const Registers& registers = input.registers;
   const WaitBook::Wait* known = static_cast<long>(registers.orig_rax) == SYS_restart_syscall
@@ -140,13 +165,21 @@ Result<SettledCall> settle_restart_block(pid_t tid, const SettleInput& input, Wa
   uint64_t left = limit.left_pointer != 0 ? PD_TRY(read_timespec_ns(tid, limit.left_pointer))
                                           : time_left(input, known, limit.requested_ns);
   book->put(tid, {input.pid, number, input.now_ns + left, WaitBook::EndedBy::kKernel}, registers);
-  settled.blocked.set_number(static_cast<uint32_t>(number));
-  settled.blocked.set_remaining_ns(left);
-  settled.blocked.set_instruction(registers.rip - kSyscallInstructionBytes);
+  settled.blocked = blocked_call(number, left, registers.rip - kSyscallInstructionBytes);
   return settled;
 }
 
-Result<SettledCall> settle_eintr(pid_t tid, const SettleInput& input, WaitBook* book) {
+// What the book knows of the call that the thread is in.
+const WaitBook::Wait* known_wait(pid_t tid, const SettleInput& input, IsMarked marked,
+                                 const WaitBook& book) {
+  const WaitBook::Wait* known = book.find(tid, input.registers);
+  if (known == nullptr) return nullptr;
+  const bool same = known->marked ? marked == IsMarked::kYes : known->still_sleeps(input.wait);
+  return same ? known : nullptr;
+}
+
+Result<SettledCall> settle_eintr(pid_t tid, const SettleInput& input, IsMarked marked,
+                                 WaitBook* book) {
   const Registers& registers = input.registers;
   const SettledCall as_is{registers, registers, {}};
   const long number = static_cast<long>(registers.orig_rax);
@@ -155,24 +188,100 @@ Result<SettledCall> settle_eintr(pid_t tid, const SettleInput& input, WaitBook* 
   if (!limit) return as_is;
   const Registers again = undone(registers, registers.orig_rax);
   SettledCall settled{again, again, {}};
+  if (book->marks()) settled.live.rax |= kMark;
   if (!limit->limited) {
     book->forget(tid);
     return settled;
   }
-  const WaitBook::Wait* known = book->find(tid, registers);
-  if (known != nullptr && !known->still_sleeps(input.wait)) known = nullptr;
+  const WaitBook::Wait* known = known_wait(tid, input, marked, *book);
   const uint64_t left = time_left(input, known, limit->ns);
   if (left == 0) {
     book->forget(tid);
-    Registers ended = registers;
-    ended.rax = static_cast<uint64_t>(result_at_limit(number));
-    ended.orig_rax = ~0ull;
+    const Registers ended = ended_call(registers, number);
     return SettledCall{ended, ended, {}};
   }
   book->put(tid, {input.pid, number, input.now_ns + left, WaitBook::EndedBy::kEngine}, registers);
-  settled.blocked.set_number(static_cast<uint32_t>(number));
-  settled.blocked.set_remaining_ns(left);
-  settled.blocked.set_instruction(again.rip);
+  settled.blocked = blocked_call(number, left, again.rip);
+  return settled;
+}
+
+// A call that was to be made again and that the thread has not come to since.
+Result<SettledCall> settle_not_begun(pid_t tid, const SettleInput& input, WaitBook* book) {
+  Registers behind = input.registers;
+  behind.rip += kSyscallInstructionBytes;
+  const WaitBook::Wait* known = book->find(tid, behind);
+  SettledCall settled{input.registers, input.registers, {}};
+  if (known == nullptr || input.registers.rax != (static_cast<uint64_t>(known->number) | kMark))
+    return settled;
+  settled.saved.rax = static_cast<uint64_t>(known->number);
+  if (known->ended_by != WaitBook::EndedBy::kEngine) return settled;
+  const uint64_t left = left_until(known->deadline_ns, input.now_ns);
+  if (left > 0) {
+    settled.blocked = blocked_call(known->number, left, input.registers.rip);
+    return settled;
+  }
+  const Registers ended = ended_call(behind, known->number);
+  book->forget(tid);
+  return SettledCall{ended, ended, {}};
+}
+
+// Where a call that the kernel makes again has what is left of its limit.
+struct LimitAt {
+  enum class Unit : uint8_t { kNanoseconds, kMicroseconds };
+  uint64_t address = 0;
+  Unit unit = Unit::kNanoseconds;
+};
+
+LimitAt limit_kept_by_kernel(const Registers& registers) {
+  switch (registers.orig_rax) {
+    case SYS_select:
+      return {registers.r8, LimitAt::Unit::kMicroseconds};
+    case SYS_pselect6:
+      return {registers.r8, LimitAt::Unit::kNanoseconds};
+    case SYS_ppoll:
+      return {registers.rdx, LimitAt::Unit::kNanoseconds};
+    default:
+      return {};
+  }
+}
+
+// Rounded up: a limit is never reached too early.
+Status write_limit(pid_t tid, const LimitAt& limit, uint64_t ns) {
+  constexpr uint64_t kSecondNs = 1'000'000'000;
+  const uint64_t unit = limit.unit == LimitAt::Unit::kMicroseconds ? 1000 : 1;
+  ns = (ns + unit - 1) / unit * unit;
+  const uint64_t value[2] = {ns / kSecondNs, ns % kSecondNs / unit};
+  return kernel::write_memory(tid, RemoteAddr(limit.address), bytes_of(value));
+}
+
+Result<uint64_t> read_limit_ns(pid_t tid, const LimitAt& limit) {
+  uint64_t value[2] = {};
+  PD_TRY(kernel::read_memory(tid, RemoteAddr(limit.address),
+                             MutableBytes(reinterpret_cast<uint8_t*>(value), sizeof(value))));
+  return value[0] * 1'000'000'000 +
+         value[1] * (limit.unit == LimitAt::Unit::kMicroseconds ? 1000 : 1);
+}
+
+// The kernel makes it again, with what it wrote as left when the thread was interrupted: too much
+// by the time for which the thread stands still now.
+Result<SettledCall> settle_made_again(pid_t tid, const SettleInput& input, IsMarked marked,
+                                      WaitBook* book) {
+  const Registers& registers = input.registers;
+  SettledCall settled{registers, undone(registers, registers.orig_rax), {}};
+  const LimitAt limit = limit_kept_by_kernel(registers);
+  if (limit.address == 0 || !book->marks()) return settled;
+  const Result<uint64_t> left = read_limit_ns(tid, limit);
+  if (!left.ok()) return settled;
+  const uint64_t end_ns = input.rested_ns + *left;
+  const WaitBook::Wait* known = known_wait(tid, input, marked, *book);
+  const uint64_t deadline_ns = known == nullptr ? end_ns : std::min(end_ns, known->deadline_ns);
+  if (deadline_ns < end_ns)
+    PD_TRY(write_limit(tid, limit, left_until(deadline_ns, input.rested_ns)));
+  book->put(
+      tid,
+      {input.pid, static_cast<long>(registers.orig_rax), deadline_ns, WaitBook::EndedBy::kKernel},
+      registers);
+  settled.live.orig_rax |= kMark;
   return settled;
 }
 
@@ -183,7 +292,26 @@ const WaitBook::Wait* WaitBook::find(pid_t tid, const Registers& registers) cons
   return found != waits_.end() && found->second.same_call(registers) ? &found->second : nullptr;
 }
 
+std::optional<Registers> WaitBook::Wait::ended(const Registers& registers) const {
+  Registers behind = registers;
+  uint64_t made = registers.orig_rax;
+  // A thread that has not come to its call yet stands before the instruction.
+  const bool not_begun = marked && static_cast<int64_t>(made) < 0;
+  if (not_begun) {
+    behind.rip += kSyscallInstructionBytes;
+    made = registers.rax;
+  } else if (static_cast<int64_t>(registers.rax) != -EINTR) {
+    return std::nullopt;
+  }
+  if (!same_call(behind) || is_marked(made) != marked ||
+      without_mark(made) != static_cast<uint64_t>(number)) {
+    return std::nullopt;
+  }
+  return ended_call(behind, number);
+}
+
 void WaitBook::put(pid_t tid, Wait wait, const Registers& registers) {
+  wait.marked = marks_;
   wait.rip = registers.rip;
   wait.rsp = registers.rsp;
   wait.rdi = registers.rdi;
@@ -201,7 +329,20 @@ void WaitBook::put_saved(pid_t pid, pid_t tid, const object::Thread& thread, uin
   put(tid,
       {pid, number, deadline_ns, may_be_interrupted(number) ? EndedBy::kEngine : EndedBy::kKernel},
       registers);
+  waits_[tid].marked = false;  // an engine before us may have marked a later call
   set_switches(tid, blocked.sleeps());
+}
+
+Status WaitBook::mark_saved(Tracee* tracee) {
+  auto found = waits_.find(tracee->tid());
+  if (found == waits_.end()) return {};
+  found->second.switches = count_sleeps(found->second.pid, tracee->tid());
+  if (!marks_) return {};
+  Registers registers = PD_TRY(tracee->registers());
+  registers.rax |= kMark;
+  PD_TRY(tracee->set_registers(registers));
+  found->second.marked = true;
+  return {};
 }
 
 void WaitBook::set_switches(pid_t tid, uint64_t switches) {
@@ -209,18 +350,22 @@ void WaitBook::set_switches(pid_t tid, uint64_t switches) {
   if (found != waits_.end()) found->second.switches = switches;
 }
 
-Result<SettledCall> settle_call(pid_t tid, const SettleInput& input, WaitBook* book) {
+Result<SettledCall> settle_call(pid_t tid, const SettleInput& found, WaitBook* book) {
+  if (static_cast<int64_t>(found.registers.orig_rax) < 0) return settle_not_begun(tid, found, book);
+  const IsMarked marked = is_marked(found.registers.orig_rax) ? IsMarked::kYes : IsMarked::kNo;
+  SettleInput input = found;
+  input.registers.orig_rax = without_mark(found.registers.orig_rax);
   const Registers& registers = input.registers;
-  if (static_cast<int64_t>(registers.orig_rax) < 0) return SettledCall{registers, registers, {}};
   switch (static_cast<int64_t>(registers.rax)) {
     case kErestartSys:
     case kErestartNoIntr:
-    case kErestartNoHand:
       return SettledCall{registers, undone(registers, registers.orig_rax), {}};
+    case kErestartNoHand:
+      return settle_made_again(tid, input, marked, book);
     case kErestartRestartBlock:
       return settle_restart_block(tid, input, book);
     case -EINTR:
-      return settle_eintr(tid, input, book);
+      return settle_eintr(tid, input, marked, book);
     default: {
       // The call is complete; its number must not make the kernel think of restarting anything
       // after a restore.
@@ -254,7 +399,7 @@ Result<bool> has_deliverable_signal(const kernel::Tracee& tracee) {
 Result<SettledCall> settle_thread(pid_t pid, kernel::Tracee& tracee, const WaitSeen& wait,
                                   uint64_t now_ns, WaitBook* book) {
   const Registers found = PD_TRY(tracee.registers());
-  SettleInput input{pid, found, wait, now_ns, false};
+  SettleInput input{pid, found, wait, now_ns, SystemClock().monotonic_ns(), false};
   const kernel::abi::RseqConfiguration rseq = PD_TRY(kernel::rseq_configuration(tracee.tid()));
   PD_TRY(kernel::abort_restartable_sequence(tracee.tid(), rseq, &input.registers));
   if (static_cast<int64_t>(found.orig_rax) >= 0 && static_cast<int64_t>(found.rax) == -EINTR) {

@@ -20,16 +20,10 @@ Status end_call(pid_t tid, const WaitBook::Wait& wait, const capture::WaitSeen& 
   Tracee tracee = PD_TRY(Tracee::seize(tid));
   PD_TRY(tracee.interrupt());
   PD_TRY(tracee.wait_rest(nullptr));
-  kernel::Registers registers = PD_TRY(tracee.registers());
-  const bool interrupted = static_cast<int64_t>(registers.rax) == -EINTR &&
-                           wait.same_call(registers) &&
-                           static_cast<long>(registers.orig_rax) == wait.number &&
-                           !PD_TRY(capture::has_deliverable_signal(tracee));
-  if (interrupted) {
-    registers.rax = static_cast<uint64_t>(capture::result_at_limit(wait.number));
-    registers.orig_rax = ~0ull;
-    return tracee.set_registers(registers);
-  }
+  const kernel::Registers registers = PD_TRY(tracee.registers());
+  const std::optional<kernel::Registers> ended = wait.ended(registers);
+  if (ended && !PD_TRY(capture::has_deliverable_signal(tracee)))
+    return tracee.set_registers(*ended);
   // It went on meanwhile, and was interrupted in another call: that one is undone as at any stop.
   PD_TRY(
       capture::settle_thread(wait.pid, tracee, seen, state->clock.monotonic_ns(), &state->waits));
@@ -60,7 +54,7 @@ void serve_deadlines(GroupState* state) {
     const capture::WaitSeen seen =
         capture::look_at_wait(wait.pid, tid, &state->task_clock, state->clock);
     // A thread that has ended, or is held by a debugger now, needs nothing from us.
-    if (wait.still_sleeps(seen)) (void)end_call(tid, wait, seen, state);
+    if (wait.may_go_on(seen)) (void)end_call(tid, wait, seen, state);
   }
 }
 

@@ -342,7 +342,7 @@ class Restorer {
       return skeleton->process().state() == object::Process::STOPPED;
     });
     for (Skeleton* skeleton : order) {
-      note_deadlines(*skeleton);
+      PD_TRY(note_deadlines(skeleton));
       PD_TRY(restore::let_go(skeleton));
     }
     timing_.mark("resume");
@@ -392,17 +392,18 @@ class Restorer {
   }
 
   // Calls that the engine ends at their deadline.
-  void note_deadlines(const Skeleton& skeleton) {
-    for (int i = 0; i < skeleton.process().threads_size(); ++i) {
-      const object::Thread& thread = graph_.threads.at(ObjectId(skeleton.process().threads(i)));
+  Status note_deadlines(Skeleton* skeleton) {
+    for (int i = 0; i < skeleton->process().threads_size(); ++i) {
+      const object::Thread& thread = graph_.threads.at(ObjectId(skeleton->process().threads(i)));
       const object::BlockedCall& blocked = thread.blocked();
       if (blocked.number() == 0 || restore::is_primed(blocked.number())) continue;
-      const pid_t tid =
-          i == 0 ? skeleton.leader.tid() : skeleton.threads[static_cast<size_t>(i - 1)].tid();
-      state_.waits.put_saved(skeleton.pid, tid, thread,
+      kernel::Tracee& tracee =
+          i == 0 ? skeleton->leader : skeleton->threads[static_cast<size_t>(i - 1)];
+      state_.waits.put_saved(skeleton->pid, tracee.tid(), thread,
                              state_.clock.monotonic_ns() + blocked.remaining_ns());
-      state_.waits.set_switches(tid, capture::count_sleeps(skeleton.pid, tid));
+      PD_TRY(state_.waits.mark_saved(&tracee));
     }
+    return {};
   }
 
   std::vector<Skeleton*> living() {

@@ -54,7 +54,9 @@ class GroupState {
         tracker_features(tracking),
         copier(std::move(reserved)),
         ids(first_free_id(*store)),
-        mapped_files(ids, &checksums) {}
+        mapped_files(ids, &checksums) {
+    if (features.has(kernel::Feature::kCallMarks)) waits.use_marks();
+  }
 
   static Result<std::unique_ptr<GroupState>> create(std::string name,
                                                     std::unique_ptr<store::Store> store);

@@ -81,6 +81,13 @@ bool probe_unix_diag() {
   return diag->unix_socket(found.st_ino).ok();
 }
 
+// A number with something in its upper half.
+bool probe_call_marks() {
+  int64_t result = static_cast<int64_t>(SYS_getpid) | int64_t{1} << 32;
+  asm volatile("syscall" : "+a"(result) : : "rcx", "r11", "memory");
+  return result == ::getpid();
+}
+
 bool probe_memfd() {
   return Fd::adopt(static_cast<int>(::syscall(SYS_memfd_create, "perdure", MFD_CLOEXEC))).valid();
 }
@@ -132,6 +139,7 @@ constexpr std::array<Probe, kFeatureCount> kProbes = {
     probe_pidfd_getfd,
     probe_rseq_configuration,
     probe_unix_diag,
+    probe_call_marks,
     has_pagemap_scan,
     has_async_write_protection,
     has_soft_dirty,

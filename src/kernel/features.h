@@ -30,6 +30,7 @@ enum class Feature : size_t {
   kPidfdGetfd,
   kRseqConfiguration,
   kUnixDiag,
+  kCallMarks,
   // Memory.
   kPagemapScan,
   kWpAsync,
@@ -45,7 +46,7 @@ enum class Feature : size_t {
   // The store.
   kIoUring,
 };
-inline constexpr size_t kFeatureCount = 21;
+inline constexpr size_t kFeatureCount = 22;
 
 enum class Need : uint8_t { kRequired, kOptional };
 
