@@ -25,6 +25,8 @@ constexpr size_t kVeof = 4;
 constexpr size_t kLineBytesMax = 4096;
 // Tty buffers hold at most 64 KiB beyond a line discipline's 4 KiB.
 constexpr size_t kQueueBytesMax = 256 * 1024;
+constexpr int kEchoWaitMs = 10'000;
+constexpr int kTimeGivenMs = 200;
 
 Bytes bytes_of_text(std::string_view text) {
   return Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());
@@ -142,16 +144,21 @@ uint8_t end_character(const Termios2& modes, const std::string& input) {
 
 // Writes input and waits until the line discipline, which works in the background, has taken it:
 // each byte comes back as an echo. Without that, bytes could meet the modes that are put back after
-// them.
-Status put_and_hear(int master, std::string_view bytes) {
+// them. On a busy machine they are late. A terminal with EXTPROC has no echo (n_tty_receive_buf);
+// there it is only given time.
+Status put_and_hear(int master, const ModesGuard& modes, std::string_view bytes) {
   constexpr size_t kPieceBytes = 1024;  // below the echo buffer of 4096 bytes
-  constexpr int kWaitMs = 200;
+  const bool echoes = (modes.modes().local & kExtproc) == 0;
+  const int wait_ms = echoes ? kEchoWaitMs : kTimeGivenMs;
   while (!bytes.empty()) {
     const std::string_view piece = bytes.substr(0, kPieceBytes);
     PD_TRY(write_all(master, bytes_of_text(piece)));
     size_t heard = 0;
     while (heard < piece.size()) {
-      if ((PD_TRY(poll_for(master, POLLIN, kWaitMs)) & POLLIN) == 0) break;
+      const bool heard_some = (PD_TRY(poll_for(master, POLLIN, wait_ms)) & POLLIN) != 0;
+      if (!heard_some && echoes)
+        return Error(Code::kTimeout, "the terminal does not take its input back");
+      if (!heard_some) break;
       std::optional<std::string> echo = PD_TRY(read_some(master, piece.size() - heard));
       if (!echo || echo->empty()) break;
       heard += echo->size();
@@ -171,11 +178,11 @@ Status put_input(int master, const ModesGuard& modes, const PtyQueues& queues) {
   std::string_view rest = queues.input;
   for (size_t i = 0; i < queues.lines.size(); ++i) {
     const size_t size = std::min<size_t>(queues.lines[i], rest.size());
-    PD_TRY(put_and_hear(master, rest.substr(0, size)));
+    PD_TRY(put_and_hear(master, modes, rest.substr(0, size)));
     if (queues.ended[i] && end != 0) PD_TRY(write_all(master, Bytes(&end, 1)));  // has no echo
     rest.remove_prefix(size);
   }
-  return put_and_hear(master, rest);
+  return put_and_hear(master, modes, rest);
 }
 
 Status put_output(int slave, const ModesGuard& modes, const std::string& output) {
