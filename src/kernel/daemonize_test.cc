@@ -42,7 +42,9 @@ TEST(Daemonize, OnlyWhatHasNoNameIsTheCallersOwn) {
   auto [a, b] = control_socket_pair().value();
   Fd file = Fd::adopt(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   Fd null = Fd::adopt(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  std::string path = "/tmp/perdure-fifo-" + std::to_string(::getpid());
+  char folder[] = "/tmp/perdure-fifo-XXXXXX";
+  ASSERT_NE(::mkdtemp(folder), nullptr);
+  const std::string path = std::string(folder) + "/fifo";
   ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
   Fd fifo = Fd::adopt(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   EXPECT_TRUE(is_callers_own(reader.get()));
@@ -52,6 +54,7 @@ TEST(Daemonize, OnlyWhatHasNoNameIsTheCallersOwn) {
   EXPECT_FALSE(is_callers_own(null.get()));
   EXPECT_FALSE(is_callers_own(fifo.get()));
   EXPECT_EQ(::unlink(path.c_str()), 0);
+  EXPECT_EQ(::rmdir(folder), 0);
 }
 
 TEST(Daemonize, InheritedDescriptorsAreThoseFromThreeOn) {

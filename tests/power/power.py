@@ -280,16 +280,20 @@ class Power:
         check(load.is_alive(), f"redis ended with the disk: {load.failure}")
 
     def lose_all(self):
+        doomed = set()  # who is dying has no marks any more
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in self.workspace.pids():
                 if pid == self.disk.process.pid:
                     continue
+                doomed.add(pid)
                 try:
                     os.kill(pid, number)
                 except ProcessLookupError:
                     pass
-        await_true(lambda: not [pid for pid in self.workspace.pids() if alive(pid) and pid != self.disk.process.pid],
-                   "everything has ended")
+        def living():
+            return [pid for pid in doomed.union(self.workspace.pids()) if alive(pid) and pid != self.disk.process.pid]
+
+        await_true(lambda: not living(), "everything has ended")
 
     def cut_in_restore(self, seed):
         """The power fails again, while the group comes back."""

@@ -43,9 +43,17 @@ def await_true(condition, what, deadline_s=DEADLINE_S, poll_s=POLL_S):
 
 
 def alive(pid):
-    """Whether a process runs (zombies do not)."""
+    """Whether any thread of a process runs (zombies do not): a dying one holds its files until its last thread has ended."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(thread_runs(pid, thread) for thread in threads)
+
+
+def thread_runs(pid, tid):
+    try:
+        with open(f"/proc/{pid}/task/{tid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False

@@ -115,8 +115,9 @@ TEST(ReadMaps, MatchesWhatWeMapped) {
 }
 
 TEST(ReadMaps, ShowsFileOffsetsAndDeletion) {
-  std::string path = "maps_test." + std::to_string(getpid());
-  Fd file = Fd::adopt(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  char path_name[] = "maps_test.XXXXXX";
+  Fd file = Fd::adopt(mkostemp(path_name, O_CLOEXEC));
+  const std::string path = path_name;
   ASSERT_EQ(ftruncate(file.get(), 3 * kPageSize), 0);
   Pages pages(PROT_READ | PROT_WRITE, MAP_SHARED, file.get());
   struct stat stat_of_file {};
