@@ -61,6 +61,7 @@ class Restorer {
     PD_TRY(check_living());
     plan_ = PD_TRY(restore::make_plan(graph_, sharing_spaces()));
     PD_TRY(choose_laziness());
+    restore::read_ahead(graph_, *reader_, lazy_.mapping_pages_min);
     PD_TRY(continue_clocks());
     PD_TRY(open_terminal());
     PD_TRY(restore::open_segments(graph_, *reader_));

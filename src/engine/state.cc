@@ -23,7 +23,7 @@ Result<std::unique_ptr<GroupState>> GroupState::create(std::string name,
   kernel::Features features = PD_TRY(kernel::Features::from_environment());
   memory::TrackerFeatures tracking =
       memory::probe_tracker_features(disabled == nullptr ? "" : disabled);
-  memory::Copier copier = PD_TRY(memory::Copier::create());
+  memory::Copier copier = PD_TRY(memory::Copier::create(memory::Copier::Populate::kOnUse));
   auto state = std::make_unique<GroupState>(std::move(name), std::move(store), std::move(features),
                                             tracking, std::move(copier));
   state->instance.set_terminal_fd(-1);

@@ -3,10 +3,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <string_view>
@@ -97,6 +99,22 @@ Status write_file_at(const Fd& fd, uint64_t offset, Bytes data) {
 void start_writing(const Fd& fd, uint64_t offset, uint64_t size) {
   (void)::sync_file_range(fd.get(), static_cast<off64_t>(offset), static_cast<off64_t>(size),
                           SYNC_FILE_RANGE_WRITE);
+}
+
+void start_reading(int fd, uint64_t offset, uint64_t size) {
+  (void)::posix_fadvise(fd, static_cast<off_t>(offset), static_cast<off_t>(size),
+                        POSIX_FADV_WILLNEED);
+}
+
+void allow_descriptors(uint64_t more) {
+  // Beside what is open already: as many again as a process usually may have.
+  constexpr uint64_t kUsual = 1024;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= more + kUsual) return;
+  rlimit raised{more + kUsual, std::max<rlim_t>(more + kUsual, limit.rlim_max)};
+  if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) return;
+  raised = {std::min<rlim_t>(more + kUsual, limit.rlim_max), limit.rlim_max};
+  (void)::setrlimit(RLIMIT_NOFILE, &raised);
 }
 
 Status allocate_file(const Fd& fd, uint64_t size) {

@@ -28,6 +28,10 @@ Status write_file_at(const Fd& fd, uint64_t offset, Bytes data);
 // Hands a buffered range to the disk without waiting (sync_file_range(2)); a hint, so it cannot
 // fail.
 void start_writing(const Fd& fd, uint64_t offset, uint64_t size);
+// Has a range read into the page cache without waiting (posix_fadvise(2)); a hint, too.
+void start_reading(int fd, uint64_t offset, uint64_t size);
+// Lets this process open so many files more, where its limits can be raised.
+void allow_descriptors(uint64_t more);
 // Makes the file this large with its space reserved (fallocate), or only this large where reserving
 // is not supported.
 Status allocate_file(const Fd& fd, uint64_t size);

@@ -53,6 +53,7 @@ void ReadAhead::ask(std::shared_ptr<PageSource> source, uint64_t first_page, uin
   block.pages = pages;
   {
     const std::lock_guard lock(mutex_);
+    to_announce_.push_back(block);
     to_read_.push_back(std::move(block));
   }
   wanted_.notify_one();
@@ -78,6 +79,17 @@ void ReadAhead::done() {
   --asked_;
 }
 
+// The disk works on the blocks behind the one that is being checked and placed.
+void ReadAhead::announce_all(std::unique_lock<std::mutex>& lock) {
+  while (!to_announce_.empty()) {
+    const Block block = std::move(to_announce_.front());
+    to_announce_.pop_front();
+    lock.unlock();
+    block.source->announce(block.first_page, block.pages);
+    lock.lock();
+  }
+}
+
 void ReadAhead::work() {
   // The program, and who serves its touches, go first.
   (void)setpriority(PRIO_PROCESS, 0, kNice);
@@ -85,6 +97,7 @@ void ReadAhead::work() {
   for (;;) {
     wanted_.wait(lock, [this] { return leave_ || !to_read_.empty(); });
     if (leave_) return;
+    announce_all(lock);
     Block block = std::move(to_read_.front());
     to_read_.pop_front();
     block.bytes = MutableBytes(buffer(begun_++), block.pages * kPageSize);

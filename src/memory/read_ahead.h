@@ -23,11 +23,13 @@ class PageSource {
   virtual ~PageSource() = default;
   // Whole pages; what comes out has passed its checksum.
   virtual Status read(uint64_t first_page, MutableBytes out) = 0;
+  // These pages will be read soon: the disk may begin with them.
+  virtual void announce(uint64_t /*first_page*/, uint64_t /*pages*/) {}
 };
 
 class ReadAhead {
  public:
-  static constexpr size_t kBlocksMax = 4;
+  static constexpr size_t kBlocksMax = 8;
   static constexpr uint64_t kBlockPages = 256;
 
   struct Block {
@@ -57,6 +59,7 @@ class ReadAhead {
 
  private:
   void work();
+  void announce_all(std::unique_lock<std::mutex>& lock);
   uint8_t* buffer(uint64_t number);
 
   Fd ready_;
@@ -66,6 +69,7 @@ class ReadAhead {
   std::mutex mutex_;  // guards what follows
   std::condition_variable wanted_;
   std::deque<Block> to_read_;
+  std::deque<Block> to_announce_;
   std::deque<Block> read_;
   uint64_t begun_ = 0;
   bool leave_ = false;

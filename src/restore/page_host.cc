@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/limits.h"
 #include "kernel/proc/read.h"
@@ -25,6 +26,9 @@ class StoredPages final : public memory::PageSource {
   StoredPages(const store::EpochReader& reader, ObjectId space) : reader_(reader), space_(space) {}
   Status read(uint64_t first_page, MutableBytes out) override {
     return reader_.read_range(space_, first_page, out);
+  }
+  void announce(uint64_t first_page, uint64_t pages) override {
+    reader_.read_ahead(reader_.extents(space_, first_page, pages));
   }
 
  private:
@@ -93,13 +97,15 @@ Status PageHost::take(const std::string& message, Fd uffd) {
     }
   }
   space.pages = set_of(all);
-  space.hot.push_back(newest_pages(all));
+  std::vector<store::PageExtent> hot = newest(all);
+  space.hot.push_back(set_of(hot));
+  hot_.insert(hot_.end(), hot.begin(), hot.end());
   spaces_.push_back(std::move(space));
   return {};
 }
 
-memory::PageSet PageHost::newest_pages(const std::vector<store::PageExtent>& extents) const {
-  std::vector<store::PageExtent> newest = extents;
+// In the order of memory.
+std::vector<store::PageExtent> PageHost::newest(std::vector<store::PageExtent> newest) {
   std::sort(newest.begin(), newest.end(),
             [](const store::PageExtent& a, const store::PageExtent& b) {
               return std::pair(a.location.segment, a.location.block) >
@@ -113,7 +119,7 @@ memory::PageSet PageHost::newest_pages(const std::vector<store::PageExtent>& ext
             [](const store::PageExtent& a, const store::PageExtent& b) {
               return a.first_page < b.first_page;
             });
-  return set_of(newest);
+  return newest;
 }
 
 Status PageHost::start() {
@@ -123,6 +129,8 @@ Status PageHost::start() {
   pager_ = PD_TRY(memory::Pager::create(std::move(spaces_), std::move(ahead), std::move(options_),
                                         &progress_.pages_left));
   thread_ = std::thread([this] {
+    // The disk has some milliseconds until the first touches come.
+    reader_.read_ahead(std::exchange(hot_, {}));
     Status done = pager_->run();
     if (!done.ok()) end_group(done.error());
     close_segments();

@@ -54,7 +54,7 @@ class PageHost {
   void leave_builder(const std::function<void(std::vector<int>)>& work);
 
  private:
-  memory::PageSet newest_pages(const std::vector<store::PageExtent>& extents) const;
+  static std::vector<store::PageExtent> newest(std::vector<store::PageExtent> extents);
   void close_segments();
   [[noreturn]] void end_group(const Error& error);
 
@@ -63,6 +63,7 @@ class PageHost {
   memory::Pager::Options options_;
   PageProgress& progress_;
   std::vector<memory::Pager::Space> spaces_;
+  std::vector<store::PageExtent> hot_;
   std::mutex mutex_;  // guards segments_ once started
   std::vector<int> segments_;
   std::unique_ptr<memory::Pager> pager_;

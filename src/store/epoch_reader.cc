@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "base/assert.h"
+#include "kernel/device_file.h"
 #include "store/catalog.h"
 #include "store/page_read.h"
 
@@ -44,6 +46,15 @@ class RecordFrames {
   std::map<FramePlace, std::vector<uint8_t>> frames_;
   size_t bytes_ = 0;
 };
+
+std::tuple<uint32_t, uint32_t, uint16_t> place_in_log(const PageExtent& extent) {
+  return {extent.location.segment, extent.location.block, extent.location.slot};
+}
+
+// Ranges that lie nearer together are read as one.
+constexpr uint64_t kReadAheadGap = 128u << 10;
+// Scattered pages are not worth more calls than this.
+constexpr int kReadAheadCalls = 128;
 
 // Bytes read at a time when only checking.
 constexpr uint32_t kVerifyPages = 256;
@@ -131,6 +142,54 @@ Status EpochReader::verify_extents(std::span<const PageExtent> extents) const {
 
 Status EpochReader::verify_pages(const PageExtent& extent, Bytes pages) const {
   return check_extent_bytes(*segments_, extent, pages);
+}
+
+void EpochReader::read_ahead(std::vector<PageExtent> extents) const {
+  std::sort(extents.begin(), extents.end(), [](const PageExtent& a, const PageExtent& b) {
+    return place_in_log(a) < place_in_log(b);
+  });
+  uint32_t segment = 0;
+  uint64_t from = 0, to = 0;
+  int calls = 0;
+  const auto read = [&] {
+    const auto file = segments_->open(segment);
+    if (file.ok() && (*file)->descriptor() >= 0)
+      kernel::start_reading((*file)->descriptor(), from, to - from);
+    ++calls;
+  };
+  for (const PageExtent& extent : extents) {
+    // With the frame's header, which has the checksums.
+    const Location& at = extent.location;
+    const uint64_t begin = at.slot == 0 ? uint64_t{at.block} * kBlockSize : at.byte_offset();
+    const uint64_t end = at.byte_offset() + extent.count * kPageSize;
+    if (at.segment != segment || begin > to + kReadAheadGap) {
+      if (to > from) read();
+      if (calls == kReadAheadCalls) return;
+      segment = at.segment;
+      from = begin;
+    }
+    to = end;
+  }
+  if (to > from) read();
+}
+
+void EpochReader::read_ahead_newest(uint64_t pages) const {
+  std::vector<PageExtent> extents;
+  for (const auto& [object, state] : state_->objects) {
+    const std::vector<PageExtent> some = state.pages.extents();
+    extents.insert(extents.end(), some.begin(), some.end());
+  }
+  // Each has a page at least.
+  const auto newer = [](const PageExtent& a, const PageExtent& b) {
+    return place_in_log(a) > place_in_log(b);
+  };
+  const size_t most = std::min<size_t>(extents.size(), pages);
+  std::partial_sort(extents.begin(), extents.begin() + static_cast<ptrdiff_t>(most), extents.end(),
+                    newer);
+  size_t taken = 0;
+  for (uint64_t sum = 0; taken < most && sum < pages; ++taken) sum += extents[taken].count;
+  extents.resize(taken);
+  read_ahead(std::move(extents));
 }
 
 Result<int> EpochReader::segment_fd(uint32_t segment) const {

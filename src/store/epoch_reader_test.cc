@@ -1,6 +1,10 @@
 #include "store/epoch_reader.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <thread>
 
@@ -104,6 +108,70 @@ TEST_F(EpochReaderTest, ManyThreadsReadWhileTheStoreGoesOn) {
   }
   for (std::thread& thread : threads) thread.join();
   for (const bool all : good) EXPECT_TRUE(all);
+}
+
+// 300 segments are more than a process with the usual limit could open beside what it has.
+TEST(EpochReaderFiles, AnEpochInMoreSegmentsThanTheLimitOfOpenFilesIsRead) {
+  const testing::TemporaryDirectory directory;
+  Options options;
+  options.device = linux_device(directory.path());
+  options.access = Access::kWrite;
+  options.create = Create::kIfMissing;
+  options.segment_bytes = 128 << 10;
+  const auto store = PD_ASSERT_OK(Store::open(options));
+  const auto writer = PD_ASSERT_OK(store->begin_epoch());
+  for (uint64_t page = 0; page < 4000; ++page)
+    PD_ASSERT_OK(writer->put_pages(ObjectId(1), page, page_of(page % 7)));
+  PD_ASSERT_OK(writer->commit({}));
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit low{100, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  const auto reader = PD_ASSERT_OK(store->read_epoch(Epoch(1)));
+  Page out(kPageSize);
+  for (uint64_t page = 0; page < 4000; page += 13) {
+    PD_ASSERT_OK(reader->read_range(ObjectId(1), page, out));
+    ASSERT_EQ(out, page_of(page % 7));
+  }
+  (void)setrlimit(RLIMIT_NOFILE, &before);
+}
+
+// Asks without touching it: a read that may not wait has the kernel read ahead.
+bool is_cached(int fd, uint64_t offset) {
+  void* const page =
+      mmap(nullptr, kPageSize, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(offset));
+  if (page == MAP_FAILED) return false;
+  unsigned char there = 0;
+  const bool asked = mincore(page, kPageSize, &there) == 0;
+  munmap(page, kPageSize);
+  return asked && (there & 1) != 0;
+}
+
+TEST(EpochReaderFiles, PagesThatAreReadAheadComeIntoMemory) {
+  const testing::TemporaryDirectory directory;
+  Options options;
+  options.device = linux_device(directory.path());
+  options.access = Access::kWrite;
+  options.create = Create::kIfMissing;
+  const auto store = PD_ASSERT_OK(Store::open(options));
+  const auto writer = PD_ASSERT_OK(store->begin_epoch());
+  for (uint64_t page = 0; page < 700; ++page)
+    PD_ASSERT_OK(writer->put_pages(ObjectId(1), page, page_of(page)));
+  PD_ASSERT_OK(writer->commit({}));
+  const auto reader = PD_ASSERT_OK(store->read_epoch(Epoch(1)));
+  const std::vector<PageExtent> extents = reader->extents(ObjectId(1));
+  const int fd = PD_ASSERT_OK(reader->segment_fd(extents.front().location.segment));
+  const uint64_t first = extents.front().location.byte_offset();
+  const uint64_t last = extents.back().location.byte_offset();
+  (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  if (is_cached(fd, first)) GTEST_SKIP() << "this file system keeps what it is told to drop";
+  reader->read_ahead_newest(200);
+  for (int wait = 0; wait < 5000 && !is_cached(fd, last); ++wait) usleep(1000);
+  EXPECT_TRUE(is_cached(fd, last));
+  EXPECT_FALSE(is_cached(fd, first));
+  reader->read_ahead(extents);
+  for (int wait = 0; wait < 5000 && !is_cached(fd, first); ++wait) usleep(1000);
+  EXPECT_TRUE(is_cached(fd, first));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "kernel/device_file.h"
 #include "store/recovery.h"
 #include "store/store_impl.h"
 
@@ -14,6 +15,8 @@ namespace {
 // A writer may delete a segment between a reader's listing and opening it; a few fresh looks see a
 // state without it.
 constexpr int kReaderAttempts = 5;
+// An epoch that lies in more segments than this takes more descriptors than a process usually has.
+constexpr size_t kUsualSegments = 256;
 
 // Has no state; a writer may outlive the Store that it came from.
 const SystemClock kSystemClock;
@@ -132,7 +135,9 @@ Result<std::unique_ptr<EpochReader>> Store::read_epoch(Epoch epoch) const {
   const std::string what = "epoch " + std::to_string(epoch.value) + " of " + name();
   auto state =
       std::make_shared<EpochState>(PD_TRY_WITHIN(what, read_state(*files, record->commit)));
-  for (const uint32_t segment : segments_of(*state)) PD_TRY_WITHIN(what, files->open(segment));
+  const std::vector<uint32_t> segments = segments_of(*state);
+  if (segments.size() > kUsualSegments) kernel::allow_descriptors(segments.size());
+  for (const uint32_t segment : segments) PD_TRY_WITHIN(what, files->open(segment));
   return std::make_unique<EpochReader>(record->info, std::move(state), std::move(files));
 }
 

@@ -118,7 +118,8 @@ std::vector<uint32_t> choose_victims(std::vector<SegmentUse> uses, uint64_t copy
   });
   std::vector<uint32_t> victims;
   for (const SegmentUse& use : uses) {
-    if (allocated <= 2 * live + kSlackSegments * largest || use.live * 2 > use.allocated) break;
+    if (2 * allocated <= 3 * live + 2 * kSlackSegments * largest) break;
+    if (3 * use.live > 2 * use.allocated) break;
     copied += use.live;
     if (copied > copy_bytes_max && !victims.empty()) break;
     victims.push_back(use.number);

@@ -67,9 +67,9 @@ struct SegmentUse {
 Result<std::vector<SegmentUse>> uses_of(Device& device, const SegmentSet& segments,
                                         const Usage& usage, uint32_t end);
 
-// The segments to empty so that the log is at most half dead (and two segments): those with the
-// least live data first, as long as that is at most half of each, so that no more is copied than
-// was written; in all at most about copy_bytes_max.
+// The segments to empty so that the log is at most a third dead (and two segments): those with the
+// least live data first, as long as that is at most two thirds of each, so that at most twice as
+// much is copied as is given back; in all at most about copy_bytes_max.
 std::vector<uint32_t> choose_victims(std::vector<SegmentUse> uses, uint64_t copy_bytes_max);
 
 }  // namespace perdure::store

@@ -15,8 +15,13 @@ constexpr uint64_t kWorthEpochs = 256;
 constexpr uint64_t kWorthSegments = 2;
 // Copied in one pass when nobody waits for it.
 constexpr uint64_t kCopyBytesMax = 64u << 20;
-// The collector rests so many times as long as it worked.
+// The collector rests so many times as long as it worked; less when the log is more than half dead
+// (and two segments of the largest size).
 constexpr uint64_t kRestShare = 7;
+constexpr uint64_t kRestShareCrowded = 1;
+constexpr uint64_t kCrowdedSlack = 2 * kSegmentBytesMax;
+// Of the log: when so much of it was forgotten, a pass is worth it.
+constexpr uint64_t kForgottenShare = 8;
 constexpr uint64_t kRestAfterErrorNs = 1'000'000'000;
 // So many epochs are given new commits by the writer itself, at a few microseconds each; the
 // collector copies on until it is as near as that.
@@ -76,7 +81,8 @@ bool WriterCore::worth_collecting() const {
   const uint64_t segment = setup_.segment_bytes != 0 ? setup_.segment_bytes : kSegmentBytesMin;
   const uint64_t worth = kWorthSegments * segment;
   return forgotten_epochs_ > std::max<uint64_t>(kWorthEpochs, catalog_.epochs.size()) ||
-         forgotten_bytes_ > std::max<uint64_t>(worth, log_.space()->allocated_bytes / 4);
+         forgotten_bytes_ >
+             std::max<uint64_t>(worth, log_.space()->allocated_bytes / kForgottenShare);
 }
 
 Result<CollectReport> WriterCore::retain(const Retention& policy) {
@@ -178,7 +184,9 @@ void WriterCore::end_collecting() {
   line_.clear();
   const uint64_t busy_ns = collector_->totals().busy_ns - collected_ns_;
   collected_ns_ = collector_->totals().busy_ns;
-  collect_after_ns_ = setup_.clock->monotonic_ns() + kRestShare * busy_ns;
+  const bool crowded = log_.space()->allocated_bytes > 2 * live_bytes_ + kCrowdedSlack;
+  const uint64_t share = crowded ? kRestShareCrowded : kRestShare;
+  collect_after_ns_ = setup_.clock->monotonic_ns() + share * busy_ns;
 }
 
 void WriterCore::give_up_collecting() {
@@ -211,6 +219,7 @@ Status WriterCore::attend() {
 Status WriterCore::attend_finding() {
   Status status = collector_->status();
   const bool copied = collector_->found().compaction != nullptr;
+  if (status.ok()) live_bytes_ = collector_->found().live_bytes;
   if (!status.ok() && !copied) {
     end_collecting();
     collect_after_ns_ =

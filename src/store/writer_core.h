@@ -187,6 +187,7 @@ class WriterCore {
   bool line_broken_ = false;
   std::optional<Listing> listing_;
   uint64_t collect_after_ns_ = 0;  // not before
+  uint64_t live_bytes_ = 0;        // of the log, when the last pass looked
   uint64_t collected_ns_ = 0;      // of the collector's time, when the last pass ended
   Collector::Totals reported_;
   std::optional<Error> collect_error_;  // to be told by retain()
