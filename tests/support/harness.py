@@ -174,18 +174,30 @@ class Perdure:
         """Runs a verb to its end; returns the CompletedProcess with text output."""
         command = [self.binary, *map(str, arguments)]
         env = self.workspace.environment(**{**self.extra, **environment})
-        # A group in the background keeps none of these pipes, so that they end with the command.
-        try:
-            result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                                    env=env, timeout=timeout_s, check=False)
-        except subprocess.TimeoutExpired as late:
-            result = subprocess.CompletedProcess(command, -1000, text_of(late.stdout), text_of(late.stderr))
+        result = self.run_to_end(command, env, timeout_s, reaps=arguments[0] == "restore")
         code = result.returncode
         self.history.append(f"$ perdure {' '.join(map(str, arguments))}   -> {code}\n{result.stdout}{result.stderr}")
         if expect_success and code != 0:
             why = "did not end" if code == -1000 else f"ended with {code}"
             raise Failure(f"perdure {arguments[0]} {why}: {(result.stderr or result.stdout).strip()}")
         return result
+
+    def run_to_end(self, command, env, timeout_s, reaps):
+        """reaps: what a killed group leaves may die while the command waits for its pids to be free."""
+        # A group in the background keeps none of these pipes, so that they end with the command.
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              errors="replace", env=env) as process:
+            until = time.monotonic() + timeout_s
+            while True:
+                left_s = until - time.monotonic()
+                try:
+                    output = process.communicate(timeout=max(0, min(left_s, 0.1) if reaps else left_s))
+                    return subprocess.CompletedProcess(command, process.returncode, *output)
+                except subprocess.TimeoutExpired as late:
+                    if left_s <= 0:
+                        process.kill()
+                        return subprocess.CompletedProcess(command, -1000, text_of(late.stdout), text_of(late.stderr))
+                    reap_orphans(but=self.workspace.awaited | {process.pid})
 
     def json(self, *arguments):
         text = self.call(*arguments, "--json").stdout
