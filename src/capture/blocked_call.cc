@@ -188,7 +188,6 @@ Result<SettledCall> settle_eintr(pid_t tid, const SettleInput& input, IsMarked m
   if (!limit) return as_is;
   const Registers again = undone(registers, registers.orig_rax);
   SettledCall settled{again, again, {}};
-  if (book->marks()) settled.live.rax |= kMark;
   if (!limit->limited) {
     book->forget(tid);
     return settled;
@@ -200,6 +199,7 @@ Result<SettledCall> settle_eintr(pid_t tid, const SettleInput& input, IsMarked m
     const Registers ended = ended_call(registers, number);
     return SettledCall{ended, ended, {}};
   }
+  if (book->marks()) settled.live.rax |= kMark;
   book->put(tid, {input.pid, number, input.now_ns + left, WaitBook::EndedBy::kEngine}, registers);
   settled.blocked = blocked_call(number, left, again.rip);
   return settled;
@@ -371,6 +371,8 @@ Result<SettledCall> settle_call(pid_t tid, const SettleInput& found, WaitBook* b
       // after a restore.
       SettledCall settled{registers, registers, {}};
       settled.saved.orig_rax = ~0ull;
+      // Or the kernel has undone it, and the thread has not come to it since.
+      if (registers.rax == (registers.orig_rax | kMark)) settled.saved.rax = registers.orig_rax;
       return settled;
     }
   }
