@@ -1,5 +1,6 @@
 #include "capture/freeze.h"
 
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -12,18 +13,32 @@
 #include "capture/wait_seen.h"
 #include "kernel/proc/read.h"
 #include "kernel/proc/stat.h"
+#include "kernel/proc/status.h"
+#include "kernel/tracer_thread.h"
 
 namespace perdure::capture {
 namespace {
 
 using kernel::Tracee;
+using kernel::proc::Stat;
 
 // New tasks that appear while others are being stopped; each round stops what the last one found.
 constexpr int kRoundsMax = 1000;
-// A thread in vfork(2) cannot be stopped before its child executes or exits; that is let happen
-// this many times.
-constexpr int kVforkRetriesMax = 400;
-constexpr long kVforkPauseNs = 2'500'000;
+// A thread that sleeps uninterruptibly, as in vfork(2) until the child executes or exits, cannot be
+// stopped. It is waited for while the group runs, in all so often and so long.
+constexpr int kBusyRetriesMax = 400;
+constexpr uint64_t kBusyNsMax = 5'000'000'000;
+constexpr long kBusyPauseNs = 2'500'000;
+// How long the others stand still for one that sleeps uninterruptibly, and for one that does not
+// get to run at all.
+constexpr uint64_t kAsleepNsMax = 50'000'000;
+constexpr uint64_t kRestNsMax = 10'000'000'000;
+// Looks for the next event before the processor is left to others for longer.
+constexpr unsigned kYields = 200;
+constexpr long kPauseNs = 50'000;
+// A number can change hands between two calls: a thread that executes a program takes that of its
+// main thread.
+constexpr int kSeizeTriesMax = 20;
 
 Status append_children(pid_t pid, std::vector<pid_t>* all) {
   Result<std::vector<pid_t>> threads = kernel::proc::threads_of(pid);
@@ -78,11 +93,23 @@ Result<std::vector<pid_t>> list_processes(const Scope& scope) {
   return all;
 }
 
-// Builds a Frozen. Threads are held in a map by tid until the set is closed.
+// Builds a Frozen. Threads are held by tid until the set is closed.
+//
+// execve(2) in any thread ends all others of its process, also those that rest, and gives it the
+// main thread's number (ptrace(2), "execve(2) under ptrace"). It goes on only when we have waited
+// for the others, and then tells; so whatever comes is taken, in the order in which it comes.
 class Freezer {
  public:
   Freezer(const Scope& scope, TaskClock* task_clock, WaitBook* waits, const Clock& clock)
       : scope_(scope), task_clock_(task_clock), waits_(waits), clock_(clock) {}
+  Freezer(const Freezer&) = delete;
+  Freezer& operator=(const Freezer&) = delete;
+  // The end of the tracing thread lets go of those that did not come to rest.
+  ~Freezer() {
+    for (auto& [tid, held] : threads_) {
+      if (!held.tracee.stopped()) held.tracee.abandon();
+    }
+  }
 
   Result<Frozen> run() {
     PD_TRY(seize_new());
@@ -94,8 +121,7 @@ class Freezer {
     for (int round = 0; round < kRoundsMax; ++round) {
       PD_TRY(stop_all());
       PD_TRY(seize_new());
-      if (std::all_of(threads_.begin(), threads_.end(),
-                      [](const auto& t) { return t.second.tracee.stopped(); })) {
+      if (moving_ == 0 && look_at_leaders()) {
         PD_TRY(assemble(&frozen));
         return frozen;
       }
@@ -109,10 +135,25 @@ class Freezer {
   struct Held {
     pid_t pid;
     Tracee tracee;
-    WaitSeen wait;
+    WaitSeen wait = {};
     bool interrupted = false;
+    bool rests = false;
     SettledCall settled = {};
   };
+  using Entry = std::map<pid_t, Held>::iterator;
+
+  Entry hold(pid_t pid, Tracee tracee, const WaitSeen& wait) {
+    const pid_t tid = tracee.tid();
+    ++moving_;
+    return threads_.insert_or_assign(tid, Held{pid, std::move(tracee), wait}).first;
+  }
+
+  // It has ended, or is no longer ours.
+  void forget(Entry entry) {
+    if (!entry->second.rests) --moving_;
+    entry->second.tracee.abandon();
+    threads_.erase(entry);
+  }
 
   Status seize_new() {
     order_ = PD_TRY(list_processes(scope_));
@@ -121,86 +162,171 @@ class Freezer {
       if (!tids.ok()) continue;
       for (pid_t tid : *tids) {
         if (!threads_.contains(tid)) PD_TRY(seize_one(pid, tid));
-        // One that was alone may have made others since.
-        if (tid == pid && tids->size() > 1 && threads_.contains(tid))
-          threads_.at(tid).tracee.set_leader_of_others();
       }
     }
     return {};
   }
 
   Status seize_one(pid_t pid, pid_t tid) {
-    WaitSeen wait = look_at_wait(pid, tid, task_clock_, clock_);
-    if (is_vfork(wait.number)) return vfork_error(tid);
-    Result<Tracee> tracee = Tracee::seize(tid);
-    if (tracee.ok()) {
-      threads_.emplace(tid, Held{pid, std::move(tracee).value(), wait, false});
-      return {};
+    const kernel::Seizing seizing(pid);
+    for (int tries = 1;; ++tries) {
+      const WaitSeen wait = look_at_wait(pid, tid, task_clock_, clock_);
+      if (is_vfork(wait.number)) return vfork_error(tid);
+      Result<Tracee> tracee = Tracee::seize(tid);
+      if (tracee.ok()) {
+        hold(pid, std::move(tracee).value(), wait);
+        return {};
+      }
+      const Result<Stat> stat = kernel::proc::read_stat(pid, tid);
+      if (!stat.ok()) return {};  // gone
+      if (stat->is_zombie()) {
+        if (pid == tid) zombies_.insert(pid);
+        return {};
+      }
+      const Result<kernel::proc::TaskStatus> status = kernel::proc::read_status(pid, tid);
+      if (!status.ok()) return {};
+      // Attached by the kernel as the child of a seized thread, or the heir of a seized number.
+      if (status->tracer_pid == kernel::own_tid()) {
+        hold(pid, Tracee::adopt(tid), wait);
+        return {};
+      }
+      if (status->tracer_pid != 0 || tries == kSeizeTriesMax) return std::move(tracee).error();
     }
-    Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid, tid);
-    if (!stat.ok()) return {};  // gone
-    if (stat->state == 'Z' || stat->state == 'X') {
-      if (pid == tid) zombies_.insert(pid);
-      return {};
-    }
-    // Attached by the kernel as the child of a seized thread, in this very moment.
-    if (born_.contains(tid)) {
-      threads_.emplace(tid, Held{pid, Tracee::adopt(tid), {}, true});
-      return {};
-    }
-    if (tracee.error().code() == Code::kGone) return {};
-    return std::move(tracee).error();
   }
 
+  // On return every thread that is held rests.
   Status stop_all() {
     for (auto& [tid, held] : threads_) {
-      if (held.tracee.stopped() || held.interrupted) continue;
-      if (!held.tracee.interrupt().ok()) continue;  // dying: wait_rest tells
+      if (held.rests || held.interrupted) continue;
+      (void)held.tracee.interrupt();  // one that dies tells, or is found dead
       held.interrupted = true;
     }
-    for (auto it = threads_.begin(); it != threads_.end();) {
-      if (it->second.tracee.stopped()) {
-        ++it;
-        continue;
+    const uint64_t begin_ns = clock_.monotonic_ns();
+    for (unsigned idle = 0; moving_ > 0; ++idle) {
+      if (const auto event = kernel::next_trace_event()) {
+        PD_TRY(take(*event));
+        idle = 0;
+      } else if (idle < kYields) {
+        sched_yield();
+      } else {
+        PD_TRY(look_at_moving(clock_.monotonic_ns() - begin_ns));
+        const timespec pause{0, kPauseNs};
+        nanosleep(&pause, nullptr);
       }
-      std::vector<pid_t> children;
-      Status rested = it->second.tracee.wait_rest(&children);
-      for (pid_t child : children) PD_TRY(adopt(child));
-      if (!rested.ok() && rested.error().code() != Code::kGone) return rested;
-      if (rested.ok()) PD_TRY(settle(&it->second));
-      it = rested.ok() ? std::next(it) : threads_.erase(it);
     }
     return {};
   }
 
-  // At once, so that a failure of anything later finds the thread ready to go on.
-  Status settle(Held* held) {
-    held->settled =
-        PD_TRY(settle_thread(held->pid, held->tracee, held->wait, stopped_at_ns_, waits_));
+  Status take(const kernel::TraceEvent& event) {
+    Entry entry = threads_.find(event.tid);
+    if (!WIFSTOPPED(event.status)) {
+      if (entry != threads_.end()) forget(entry);
+      return {};
+    }
+    if (entry == threads_.end()) {  // it tells before its maker does
+      entry = adopt(event.tid);
+    } else if (entry->second.rests) {  // another thread has its number now
+      const pid_t pid = entry->second.pid;
+      forget(entry);
+      entry = hold(pid, Tracee::adopt(event.tid), {});
+    }
+    Held& held = entry->second;
+    held.interrupted = true;
+    const Tracee::Taken taken = PD_TRY(held.tracee.take_stop(event.status));
+    switch (taken.what) {
+      case Tracee::Took::kRest:
+        return settle(&held);
+      case Tracee::Took::kBirth:
+        if (!threads_.contains(taken.other)) adopt(taken.other)->second.interrupted = true;
+        return {};
+      case Tracee::Took::kVfork:
+        return vfork_error(event.tid);
+      case Tracee::Took::kExecute:
+        forget_others(held.pid, event.tid);
+        return {};
+      case Tracee::Took::kPassing:
+        return {};
+    }
     return {};
   }
 
   // A child or thread that a seized thread made: the kernel attached it; it stops at its birth.
-  Status adopt(pid_t tid) {
-    born_.insert(tid);
-    if (threads_.contains(tid)) return {};
-    Result<kernel::proc::Stat> stat = kernel::proc::read_stat(tid);
-    if (!stat.ok()) return {};
-    Result<std::vector<pid_t>> group = kernel::proc::threads_of(tid);
-    pid_t pid = group.ok() && !group->empty() ? group->front() : tid;
-    threads_.emplace(tid, Held{pid, Tracee::adopt(tid), {}, true});
+  Entry adopt(pid_t tid) {
+    const Result<kernel::proc::TaskStatus> status = kernel::proc::read_status(tid);
+    return hold(status.ok() ? status->tgid : tid, Tracee::adopt(tid), {});
+  }
+
+  void forget_others(pid_t pid, pid_t survivor) {
+    for (Entry entry = threads_.begin(); entry != threads_.end();) {
+      const Entry next = std::next(entry);
+      if (entry->second.pid == pid && entry->first != survivor) forget(entry);
+      entry = next;
+    }
+  }
+
+  // At once, so that a failure of anything later finds the thread ready to go on.
+  Status settle(Held* held) {
+    Result<SettledCall> settled =
+        settle_thread(held->pid, held->tracee, held->wait, stopped_at_ns_, waits_);
+    if (settled.ok()) {
+      held->settled = std::move(settled).value();
+      held->rests = true;
+      --moving_;
+      return {};
+    }
+    // Killed meanwhile: its end is told, or found.
+    return settled.error().code() == Code::kGone ? Status() : std::move(settled).error();
+  }
+
+  // Threads of which nothing is heard. A main thread that ended before others of its process does
+  // not tell (delay_group_leader in kernel/exit.c); one whose number went to a thread that is not
+  // ours does not exist any more.
+  Status look_at_moving(uint64_t waited_ns) {
+    for (Entry entry = threads_.begin(); entry != threads_.end();) {
+      const Entry current = entry++;
+      Held& held = current->second;
+      if (held.rests) continue;
+      const Result<Stat> stat = kernel::proc::read_stat(held.pid, current->first);
+      if (!stat.ok() || stat->is_zombie() || !held.tracee.interrupt().ok()) {
+        forget(current);
+        continue;
+      }
+      const std::string who = "thread " + std::to_string(current->first);
+      if (stat->state == 'D' && waited_ns > kAsleepNsMax) {
+        return Error(Code::kBusy, who + " waits for a device or for another process")
+            .with_remedy("try again later");
+      }
+      if (waited_ns > kRestNsMax)
+        return Error(Code::kTimeout, who + " does not get to run, so that it could be stopped");
+    }
     return {};
   }
 
-  Status assemble(Frozen* frozen) {
+  // False if a main thread's number went to a thread that was not ours yet.
+  bool look_at_leaders() {
+    stats_.clear();
+    bool all = true;
     for (pid_t pid : order_) {
-      Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid);
+      const Result<Stat> stat = kernel::proc::read_stat(pid);
       if (!stat.ok()) continue;
+      stats_.emplace(pid, *stat);
+      const Entry leader = threads_.find(pid);
+      if (leader == threads_.end() || stat->state == 't' || stat->is_zombie()) continue;
+      forget(leader);
+      all = false;
+    }
+    return all;
+  }
+
+  Status assemble(Frozen* frozen) {
+    for (const pid_t pid : order_) {
+      const auto stat = stats_.find(pid);
+      if (stat == stats_.end()) continue;
       StoppedProcess process;
       process.pid = pid;
-      process.start_ticks = stat->start_ticks;
-      process.stat = *stat;
-      process.zombie = stat->state == 'Z' || stat->state == 'X';
+      process.start_ticks = stat->second.start_ticks;
+      process.stat = stat->second;
+      process.zombie = process.stat.is_zombie();
       if (!process.zombie) take_threads(pid, &process);
       if (process.zombie || !process.threads.empty())
         frozen->processes_.push_back(std::move(process));
@@ -234,8 +360,9 @@ class Freezer {
   const Clock& clock_;
   std::vector<pid_t> order_;
   std::map<pid_t, Held> threads_;
+  size_t moving_ = 0;  // of them, those that do not rest yet
+  std::map<pid_t, Stat> stats_;
   std::set<pid_t> zombies_;
-  std::set<pid_t> born_;
   uint64_t stopped_at_ns_ = 0;
 };
 
@@ -246,13 +373,21 @@ StoppedProcess* Frozen::find(pid_t pid) {
   return nullptr;
 }
 
-Result<Frozen> freeze(const Scope& scope, TaskClock* task_clock, WaitBook* waits,
-                      const Clock& clock) {
+Status while_frozen(const Scope& scope, TaskClock* task_clock, WaitBook* waits, const Clock& clock,
+                    const std::function<Status(Frozen&)>& body) {
+  const uint64_t begin_ns = clock.monotonic_ns();
   for (int attempt = 0;; ++attempt) {
-    Result<Frozen> frozen = Freezer(scope, task_clock, waits, clock).run();
-    if (frozen.ok() || frozen.error().code() != Code::kBusy || attempt == kVforkRetriesMax)
-      return frozen;
-    timespec pause{0, kVforkPauseNs};
+    (void)Tracee::wait_for_leftovers();  // a thread may wait for that in execve(2)
+    bool busy = false;
+    Status done = kernel::in_tracer_thread([&]() -> Status {
+      Result<Frozen> frozen = Freezer(scope, task_clock, waits, clock).run();
+      if (frozen.ok()) return body(*frozen);
+      busy = frozen.error().code() == Code::kBusy;
+      return std::move(frozen).error();
+    });
+    if (!busy || attempt == kBusyRetriesMax || clock.monotonic_ns() - begin_ns > kBusyNsMax)
+      return done;
+    const timespec pause{0, kBusyPauseNs};
     nanosleep(&pause, nullptr);
   }
 }

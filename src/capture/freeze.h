@@ -3,12 +3,14 @@
 // makers are seized, so what they make is attached by the kernel, and the set is scanned again
 // until it is closed.
 //
-// Callers: the one tracer thread. Frozen's destructor lets the group run on, on every path.
+// A group is frozen in a thread of its own (tracer_thread.h), whose end lets go of everything, also
+// of what did not come to rest. Frozen's destructor lets the group run on, on every path.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -84,12 +86,13 @@ class Frozen {
 class TaskClock;
 class WaitBook;
 
-// kGone if the group has ended; kPermission if a debugger holds one of its threads; kBusy if a
-// vfork does not end.
+// Freezes the group, calls `body` in the thread that traces it, and lets it run on. kGone if the
+// group has ended; kPermission if a debugger holds one of its threads; kBusy if a thread does not
+// come to rest, as in a vfork(2) that does not end; otherwise what body says.
 // Calls that threads are stopped in are settled (blocked_call.h), so that whatever happens to the
 // Frozen, they go on.
-Result<Frozen> freeze(const Scope& scope, TaskClock* task_clock, WaitBook* waits,
-                      const Clock& clock);
+Status while_frozen(const Scope& scope, TaskClock* task_clock, WaitBook* waits, const Clock& clock,
+                    const std::function<Status(Frozen&)>& body);
 
 // The processes of a group now, parents before children, zombies included.
 Result<std::vector<pid_t>> list_processes(const Scope& scope);

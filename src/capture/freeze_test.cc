@@ -35,12 +35,13 @@ struct Target {
 
 SystemClock real_clock;
 
-Result<Frozen> freeze_tree(pid_t root) {
+Status freeze_tree(
+    pid_t root, const std::function<Status(Frozen&)>& body = [](Frozen&) { return Status(); }) {
   static TaskClock task_clock;
   Scope scope;
   scope.roots = {root};
   static WaitBook waits;
-  return freeze(scope, &task_clock, &waits, real_clock);
+  return while_frozen(scope, &task_clock, &waits, real_clock, body);
 }
 
 void* spin(void*) {
@@ -77,16 +78,17 @@ TEST(Freeze, NothingRunsWhileFrozenAndAllRunsAfterwards) {
   Target target(threads_and_forks);
   usleep(20000);  // lets the storm begin; nothing depends on how far it got
   for (int i = 0; i < 50; ++i) {
-    Result<Frozen> frozen = freeze_tree(target.pid);
-    ASSERT_TRUE(frozen.ok()) << frozen.error().to_string();
-    ASSERT_GE(frozen->processes().size(), 1u);
     size_t threads = 0;
-    for (StoppedProcess& process : frozen->processes()) {
-      for (StoppedThread& thread : process.threads) {
-        ++threads;
-        EXPECT_TRUE(thread.tracee.stopped());
+    const Status frozen = freeze_tree(target.pid, [&](Frozen& all) -> Status {
+      for (StoppedProcess& process : all.processes()) {
+        for (StoppedThread& thread : process.threads) {
+          ++threads;
+          EXPECT_TRUE(thread.tracee.stopped());
+        }
       }
-    }
+      return {};
+    });
+    ASSERT_TRUE(frozen.ok()) << frozen.error().to_string();
     EXPECT_GE(threads, 1u);
   }
   EXPECT_EQ(kill(target.pid, 0), 0);
@@ -95,9 +97,40 @@ TEST(Freeze, NothingRunsWhileFrozenAndAllRunsAfterwards) {
 TEST(Freeze, VforkStormIsFrozenInTheEnd) {
   Target target(vfork_often);
   for (int i = 0; i < 20; ++i) {
-    Result<Frozen> frozen = freeze_tree(target.pid);
+    const Status frozen = freeze_tree(target.pid);
     ASSERT_TRUE(frozen.ok()) << frozen.error().to_string();
   }
+}
+
+void* run_true(void*) {
+  execl("/bin/true", "true", nullptr);
+  _exit(127);
+}
+
+// Ends with status 1 if a program that a thread executed did not end as it should.
+void execute_from_threads_often() {
+  for (;;) {
+    const pid_t child = fork();
+    if (child == 0) {
+      pthread_t thread;
+      for (int i = 0; i < 2; ++i) pthread_create(&thread, nullptr, spin, nullptr);
+      pthread_create(&thread, nullptr, run_true, nullptr);
+      for (;;) pause();
+    }
+    int status = 0;
+    if (waitpid(child, &status, 0) != child || status != 0) _exit(1);
+  }
+}
+
+// The thread takes over the main thread's number and ends all others, whether they rest or not.
+TEST(Freeze, ThreadsThatExecuteProgramsAreFrozen) {
+  Target target(execute_from_threads_often);
+  for (int i = 0; i < 150; ++i) {
+    const Status frozen = freeze_tree(target.pid);
+    ASSERT_TRUE(frozen.ok()) << frozen.error().to_string();
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(target.pid, &status, WNOHANG), 0) << "status " << status;
 }
 
 TEST(Freeze, SleepBeginsWhereTheSchedulerSaysSo) {
@@ -119,7 +152,7 @@ TEST(Freeze, EndedGroupIsGone) {
     Target target(sleep_long);
     pid = target.pid;
   }
-  Result<Frozen> frozen = freeze_tree(pid);
+  const Status frozen = freeze_tree(pid);
   ASSERT_FALSE(frozen.ok());
   EXPECT_EQ(frozen.error().code(), Code::kGone);
 }

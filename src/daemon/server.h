@@ -1,6 +1,6 @@
 // The engine's event loop: clients on the control socket, the group's end, its terminal while
-// nobody looks, and signals to the engine. It runs on the tracer thread; while a checkpoint runs,
-// clients wait. Periodic epochs are made here too (daemon/persistence.h).
+// nobody looks, and signals to the engine. It runs on the engine's main thread; while a checkpoint
+// runs, clients wait. Periodic epochs are made here too (daemon/persistence.h).
 //
 // Invariants: at most one connection holds the terminal, and while one does the server does not
 // read it. A client that breaks the protocol loses its connection and nothing else. Only this user

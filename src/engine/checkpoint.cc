@@ -25,6 +25,7 @@
 #include "kernel/proc/maps.h"
 #include "kernel/proc/read.h"
 #include "kernel/proc/status.h"
+#include "kernel/tracer_thread.h"
 #include "memory/frames.h"
 
 namespace perdure::engine {
@@ -76,20 +77,7 @@ class Checkpoint {
     timing_.mark("precopy");
     report_.precopy_us = timing_.last_us();
     PD_TRY(writer_->make_room(room_for_cut()));
-    {
-      Frozen frozen =
-          PD_TRY(capture::freeze(state_.scope, &state_.task_clock, &state_.waits, state_.clock));
-      timing_.restart(frozen.stopped_at_ns());
-      timing_.mark("stop");
-      PD_TRY(fault_point("stop"));
-      writer_->enter_window();
-      const uint64_t pages_before = report_.pages;
-      PD_TRY(capture_all(&frozen));
-      state_.cut_pages = report_.pages - pages_before;
-      PD_TRY(fault_point("captured"));
-    }
-    timing_.mark("resume");
-    report_.stop_us = survey_us_ + timing_.since_restart_us();
+    PD_TRY(while_frozen(&Checkpoint::capture_stopped));
     PD_TRY(writer_->leave_window());
     PD_TRY(put_records());
     PD_TRY(fault_point("records"));
@@ -98,6 +86,27 @@ class Checkpoint {
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
     report_.timing_json = timing_.json();
     return report_;
+  }
+
+  // Such a part runs in the thread that traces.
+  Status while_frozen(Status (Checkpoint::*part)(Frozen&)) {
+    return capture::while_frozen(state_.scope, &state_.task_clock, &state_.waits, state_.clock,
+                                 [this, part](Frozen& frozen) { return (this->*part)(frozen); });
+  }
+
+  Status capture_stopped(Frozen& frozen) {
+    timing_.restart(frozen.stopped_at_ns());
+    timing_.mark("stop");
+    PD_TRY(fault_point("stop"));
+    writer_->enter_window();
+    const uint64_t pages_before = report_.pages;
+    PD_TRY(capture_all(&frozen));
+    state_.cut_pages = report_.pages - pages_before;
+    PD_TRY(fault_point("captured"));
+    frozen.resume();
+    timing_.mark("resume");
+    report_.stop_us = survey_us_ + timing_.since_restart_us();
+    return {};
   }
 
   Status hand_over() {
@@ -139,24 +148,26 @@ class Checkpoint {
   }
 
   Status survey() {
-    Frozen frozen =
-        PD_TRY(capture::freeze(state_.scope, &state_.task_clock, &state_.waits, state_.clock));
-    timing_.restart(frozen.stopped_at_ns());
-    PD_TRY(collect_all(&frozen));
-    for (const CollectedProcess& collected : collected_) {
-      if (collected.space.value != 0) {
-        PD_TRY(state_.members.at(collected.view.pid).tracker->arm(collected.areas));
-      }
-    }
-    frozen.resume();
-    timing_.mark("survey");
-    survey_us_ = timing_.since_restart_us();
+    PD_TRY(while_frozen(&Checkpoint::prepare_stopped));
     for (const CollectedProcess& collected : collected_) order_.push_back(collected.view.pid);
     collected_.clear();
     report_.threads = 0;
     objects_.clear();
     graph_ = object::Graph();
     files_ = capture::FileCapture();
+    return {};
+  }
+
+  Status prepare_stopped(Frozen& frozen) {
+    timing_.restart(frozen.stopped_at_ns());
+    PD_TRY(collect_all(&frozen));
+    for (const CollectedProcess& collected : collected_) {
+      if (collected.space.value == 0) continue;
+      PD_TRY(state_.members.at(collected.view.pid).tracker->arm(collected.areas));
+    }
+    frozen.resume();
+    timing_.mark("survey");
+    survey_us_ = timing_.since_restart_us();
     return {};
   }
 
@@ -276,16 +287,9 @@ class Checkpoint {
       state_.engine_ipc =
           PD_TRY(kernel::proc::read_namespace(getpid(), kernel::proc::Namespace::kIpc));
     }
-    capture::CollectContext context{graph_,
-                                    state_.ids,
-                                    state_.pids,
-                                    state_.waits,
-                                    state_.mapped_files,
-                                    objects_,
-                                    namespaces,
-                                    static_cast<pid_t>(getpid()),
-                                    state_.engine_ipc,
-                                    frozen->stopped_at_ns()};
+    capture::CollectContext context{
+        graph_,   state_.ids, state_.pids,       state_.waits,      state_.mapped_files,
+        objects_, namespaces, kernel::own_tid(), state_.engine_ipc, frozen->stopped_at_ns()};
     std::vector<capture::Member> members;
     std::vector<Fd> pidfds;
     for (StoppedProcess& process : frozen->processes()) {

@@ -7,6 +7,7 @@
 #include "capture/interrupted_call.h"
 #include "capture/wait_seen.h"
 #include "engine/state.h"
+#include "kernel/tracer_thread.h"
 
 namespace perdure::engine {
 namespace {
@@ -17,9 +18,14 @@ using kernel::Tracee;
 // The thread sleeps in the call that the entry is about.
 Status end_call(pid_t tid, const WaitBook::Wait& wait, const capture::WaitSeen& seen,
                 GroupState* state) {
+  const kernel::Seizing seizing(wait.pid);
   Tracee tracee = PD_TRY(Tracee::seize(tid));
   PD_TRY(tracee.interrupt());
-  PD_TRY(tracee.wait_rest(nullptr));
+  Status rested = tracee.wait_rest(nullptr);
+  if (!rested.ok()) {
+    tracee.abandon();
+    return rested;
+  }
   const kernel::Registers registers = PD_TRY(tracee.registers());
   const std::optional<kernel::Registers> ended = wait.ended(registers);
   if (ended && !PD_TRY(capture::has_deliverable_signal(tracee)))
@@ -49,13 +55,17 @@ void serve_deadlines(GroupState* state) {
     if (wait.ended_by == WaitBook::EndedBy::kEngine && wait.deadline_ns <= now)
       due.emplace_back(tid, wait);
   }
-  for (const auto& [tid, wait] : due) {
-    state->waits.forget(tid);
-    const capture::WaitSeen seen =
-        capture::look_at_wait(wait.pid, tid, &state->task_clock, state->clock);
-    // A thread that has ended, or is held by a debugger now, needs nothing from us.
-    if (wait.may_go_on(seen)) (void)end_call(tid, wait, seen, state);
-  }
+  if (due.empty()) return;
+  (void)kernel::in_tracer_thread([&]() -> Status {
+    for (const auto& [tid, wait] : due) {
+      state->waits.forget(tid);
+      const capture::WaitSeen seen =
+          capture::look_at_wait(wait.pid, tid, &state->task_clock, state->clock);
+      // A thread that has ended, or is held by a debugger now, needs nothing from us.
+      if (wait.may_go_on(seen)) (void)end_call(tid, wait, seen, state);
+    }
+    return {};
+  });
 }
 
 }  // namespace perdure::engine

@@ -20,8 +20,8 @@ constexpr int kKillRoundsMax = 1000;
 // Milliseconds for the group to come to rest before it is killed; one that does not is killed all
 // the same.
 constexpr int kStopRoundsMax = 100;
-// How often main threads that ended while they were stopped are looked at.
-constexpr int kLeftoversMs = 100;
+// How often threads that ended while a restore let them go are looked at.
+constexpr int kLeftoversMs = 10;
 // On their way to the disk: what a program could lose if the power failed.
 constexpr uint64_t kInFlightEpochsMax = 64;
 constexpr uint64_t kInFlightBytesMax = 8u << 20;
@@ -192,13 +192,16 @@ Status kill_group(GroupState* state) {
 
 Status detach(GroupState* state) {
   PD_TRY(wait_for_pages(state));
-  capture::Frozen frozen =
-      PD_TRY(capture::freeze(state->scope, &state->task_clock, &state->waits, state->clock));
-  for (capture::StoppedProcess& process : frozen.processes()) {
-    auto member = state->members.find(process.pid);
-    if (process.zombie || member == state->members.end()) continue;
-    PD_TRY(capture::leave_process(&process, &member->second.memo));
-  }
+  const auto leave = [state](capture::Frozen& frozen) -> Status {
+    for (capture::StoppedProcess& process : frozen.processes()) {
+      auto member = state->members.find(process.pid);
+      if (process.zombie || member == state->members.end()) continue;
+      PD_TRY(capture::leave_process(&process, &member->second.memo));
+    }
+    return {};
+  };
+  PD_TRY(
+      capture::while_frozen(state->scope, &state->task_clock, &state->waits, state->clock, leave));
   state->members.clear();
   return {};
 }

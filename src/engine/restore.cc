@@ -343,7 +343,9 @@ class Restorer {
       return skeleton->process().state() == object::Process::STOPPED;
     });
     for (Skeleton* skeleton : order) {
-      PD_TRY(note_deadlines(skeleton));
+      Status noted = note_deadlines(skeleton);
+      // One that runs by now may have ended it.
+      if (!noted.ok() && noted.error().code() != Code::kGone) return noted;
       PD_TRY(restore::let_go(skeleton));
     }
     timing_.mark("resume");
@@ -463,7 +465,11 @@ class Restorer {
     for (pid_t root : roots_) (void)kill(root, SIGKILL);
     (void)kill(init.pid(), SIGKILL);
     for (Skeleton& skeleton : skeletons_) {
-      for (kernel::Tracee& thread : skeleton.threads) thread.abandon();
+      // The main thread's end is told only when we have heard of the others'.
+      for (kernel::Tracee& thread : skeleton.threads) {
+        (void)waitpid(thread.tid(), nullptr, __WALL);
+        thread.abandon();
+      }
       skeleton.leader.abandon();
       if (skeleton.pid != 0) (void)waitpid(skeleton.pid, nullptr, __WALL);
     }

@@ -24,11 +24,13 @@
 #include "base/limits.h"
 #include "kernel/proc/stat.h"
 #include "kernel/task_info.h"
+#include "kernel/tracer_thread.h"
 
 namespace perdure::kernel {
 namespace {
 
-constexpr long kOptions = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+constexpr long kOptions =
+    PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
 // Largest xsave area of today's processors with AMX is below 12 KiB (CPUID leaf 0xD).
 constexpr size_t kXstateBytesMax = 16384;
 constexpr int kStopsPerRestMax = 10000;
@@ -72,7 +74,6 @@ Tracee::Tracee(Tracee&& other) noexcept
       stopped_(other.stopped_),
       stop_kind_(other.stop_kind_),
       stop_signal_(other.stop_signal_),
-      leader_of_others_(other.leader_of_others_),
       stop_requested_(other.stop_requested_),
       caught_signals_(other.caught_signals_),
       rescue_(other.rescue_) {}
@@ -84,7 +85,6 @@ Tracee& Tracee::operator=(Tracee&& other) noexcept {
     stopped_ = other.stopped_;
     stop_kind_ = other.stop_kind_;
     stop_signal_ = other.stop_signal_;
-    leader_of_others_ = other.leader_of_others_;
     stop_requested_ = other.stop_requested_;
     caught_signals_ = other.caught_signals_;
     rescue_ = other.rescue_;
@@ -101,79 +101,89 @@ Status Tracee::interrupt() {
   return {};
 }
 
-// As waitpid(2), but an end that it would never tell is ECHILD.
-pid_t Tracee::wait_for_leader(int* status) {
+bool Tracee::wait_for_leftovers() {
+  std::erase_if(leftovers, bury_if_dead);
+  return !leftovers.empty();
+}
+
+bool Tracee::is_dead() const {
+  const Result<proc::Stat> stat = proc::read_stat(tid_, tid_);
+  return !stat.ok() || stat->is_zombie();
+}
+
+// Never sleeps in waitpid(2): that does not tell of a main thread that ended before the others of
+// its process, or before those were waited for (delay_group_leader in kernel/exit.c).
+Result<int> Tracee::wait_status(std::string_view what, Patience patience) {
   constexpr int kYields = 200;
   constexpr long kPauseNs = 50'000;
+  constexpr int kPausesMax = 100'000;  // ten seconds at least
   for (int tries = 0;; ++tries) {
-    const pid_t waited = waitpid(tid_, status, __WALL | WNOHANG);
-    if (waited != 0) return waited;
+    int status = 0;
+    const pid_t waited = waitpid(tid_, &status, __WALL | WNOHANG);
+    if (waited > 0 && WIFSTOPPED(status)) {
+      stopped_ = true;
+      return status;
+    }
+    if (waited > 0 || (waited < 0 && errno != EINTR)) break;
     if (tries < kYields) {
       sched_yield();
       continue;
     }
-    const Result<proc::Stat> stat = proc::read_stat(tid_, tid_);
-    if (stat.ok() && stat->is_zombie() && waitpid(tid_, status, __WALL | WNOHANG) == 0) {
+    if (is_dead() && waitpid(tid_, &status, __WALL | WNOHANG) == 0) {
       leftovers.push_back(tid_);
-      errno = ECHILD;
-      return -1;
+      break;
+    }
+    if (patience == Patience::kBounded && tries > kPausesMax) {
+      return Error(Code::kTimeout,
+                   std::string(what) + ": pid " + std::to_string(tid_) + " does not get to run");
     }
     const timespec pause{0, kPauseNs};
     nanosleep(&pause, nullptr);
   }
+  const pid_t dead = std::exchange(tid_, 0);
+  return Error(Code::kGone, std::string(what) + ": pid " + std::to_string(dead) + " has ended");
 }
 
-bool Tracee::wait_for_leftovers() {
-  std::erase_if(leftovers, [](pid_t tid) { return waitpid(tid, nullptr, __WALL | WNOHANG) != 0; });
-  return !leftovers.empty();
-}
-
-Result<int> Tracee::wait_status(std::string_view what) {
-  int status = 0;
-  pid_t waited;
-  do {
-    waited = leader_of_others_ ? wait_for_leader(&status) : waitpid(tid_, &status, __WALL);
-  } while (waited < 0 && errno == EINTR);
-  if (waited < 0) {
-    int error_number = errno;
-    tid_ = 0;
-    return Error::system(error_number == ECHILD ? ESRCH : error_number, what);
-  }
-  if (!WIFSTOPPED(status)) {
-    pid_t dead = std::exchange(tid_, 0);
-    return Error(Code::kGone, std::string(what) + ": pid " + std::to_string(dead) + " has ended");
-  }
+Result<Tracee::Taken> Tracee::take_stop(int status) {
   stopped_ = true;
-  return status;
+  const int event = event_of(status);
+  const int signal = WSTOPSIG(status);
+  if (event == PTRACE_EVENT_STOP) {
+    stop_kind_ = signal == SIGTRAP ? StopKind::kTrap : StopKind::kGroupStop;
+    stop_signal_ = signal == SIGTRAP ? 0 : signal;
+    return Taken{Took::kRest};
+  }
+  Taken taken{Took::kPassing};
+  if (is_birth(event)) taken.what = Took::kBirth;
+  if (event == PTRACE_EVENT_VFORK) taken.what = Took::kVfork;
+  if (event == PTRACE_EVENT_EXEC) taken.what = Took::kExecute;
+  if (taken.what != Took::kPassing) {
+    unsigned long message = 0;
+    if (ptrace(PTRACE_GETEVENTMSG, tid_, nullptr, &message) == 0)
+      taken.other = static_cast<pid_t>(message);
+  }
+  // Once let go it sleeps uninterruptibly until the child executes: it must be detached here, with
+  // the child.
+  if (taken.what == Took::kVfork) return taken;
+  // Any other stop takes back the interrupt that is pending (ptrace_stop, kernel/signal.c).
+  if (ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr) != 0 && errno != ESRCH)
+    return trace_error("interrupt", tid_);
+  const int deliver = event == 0 ? signal : 0;
+  if (ptrace(PTRACE_CONT, tid_, nullptr, static_cast<long>(deliver)) != 0 && errno != ESRCH)
+    return trace_error("continue", tid_);
+  stopped_ = false;  // or dead: the next wait tells
+  return taken;
 }
 
 Status Tracee::wait_rest(std::vector<pid_t>* born) {
   for (int stops = 0; stops < kStopsPerRestMax; ++stops) {
-    int status = PD_TRY(wait_status("stop"));
-    int event = event_of(status);
-    int signal = WSTOPSIG(status);
-    if (event == PTRACE_EVENT_STOP) {
-      stop_kind_ = signal == SIGTRAP ? StopKind::kTrap : StopKind::kGroupStop;
-      stop_signal_ = signal == SIGTRAP ? 0 : signal;
-      return {};
-    }
-    if (is_birth(event) && born != nullptr) {
-      unsigned long child = 0;
-      if (ptrace(PTRACE_GETEVENTMSG, tid_, nullptr, &child) == 0)
-        born->push_back(static_cast<pid_t>(child));
-    }
-    if (event == PTRACE_EVENT_VFORK) {
-      // Once let go it sleeps uninterruptibly until the child executes: it must be detached here,
-      // with the child.
+    const int status = PD_TRY(wait_status("stop", Patience::kBounded));
+    const Taken taken = PD_TRY(take_stop(status));
+    if (taken.what == Took::kRest) return {};
+    const bool birth = taken.what == Took::kBirth || taken.what == Took::kVfork;
+    if (birth && born != nullptr && taken.other != 0) born->push_back(taken.other);
+    if (taken.what == Took::kVfork)
       return Error(Code::kBusy, "pid " + std::to_string(tid_) + " is in vfork(2)");
-    }
-    // Any other stop takes back the interrupt that is pending (ptrace_stop, kernel/signal.c).
-    if (ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr) != 0)
-      return trace_error("interrupt", tid_);
-    int deliver = event == 0 ? signal : 0;
-    if (ptrace(PTRACE_CONT, tid_, nullptr, static_cast<long>(deliver)) != 0)
-      return trace_error("continue", tid_);
-    stopped_ = false;
   }
   return Error(Code::kTimeout, "pid " + std::to_string(tid_) +
                                    " does not come to rest: it gets signals without end");
@@ -354,14 +364,7 @@ Status Tracee::resume() {
 // A thread that died while it was ours stays a zombie of ours, and keeps its process from ending,
 // until it is waited for.
 void Tracee::bury(pid_t tid) {
-  constexpr int kTriesMax = 500;
-  for (int tries = 0; tries < kTriesMax; ++tries) {
-    const pid_t waited = waitpid(tid, nullptr, __WALL | WNOHANG);
-    if (waited == tid || (waited < 0 && errno == ECHILD)) return;
-    timespec pause{0, 100'000};
-    nanosleep(&pause, nullptr);
-  }
-  leftovers.push_back(tid);
+  if (!bury_if_dead(tid)) leftovers.push_back(tid);
 }
 
 Status Tracee::detach() {
@@ -370,7 +373,6 @@ Status Tracee::detach() {
   if (!stopped_) {
     // Only a stopped thread can be detached.
     Tracee running(tid);
-    running.leader_of_others_ = leader_of_others_;
     Status rested = running.interrupt();
     if (rested.ok()) rested = running.wait_rest(nullptr);
     const bool waited_for = running.tid_ == 0;

@@ -120,13 +120,8 @@ class Tracee {
   Tracee& operator=(const Tracee&) = delete;
   ~Tracee();
 
-  // The first thread of a process that has others. If it ends before they do, or before those of
-  // them that ended have been waited for, waitpid(2) does not tell (delay_group_leader in
-  // kernel/exit.c); so it is looked for, and what is left of it is waited for by
-  // wait_for_leftovers().
-  void set_leader_of_others() { leader_of_others_ = true; }
-  // Main threads that ended while they were ours: their processes' parents hear of the end only
-  // when we have waited. True if some are left.
+  // Threads that ended while they were this thread's: their processes' parents hear of the end only
+  // when we have waited. True if some are left. What in_tracer_thread() traces needs no such care.
   static bool wait_for_leftovers();
 
   pid_t tid() const { return tid_; }
@@ -135,9 +130,24 @@ class Tracee {
   int stop_signal() const { return stop_signal_; }
 
   Status interrupt();
+  enum class Took : uint8_t {
+    kRest,     // it rests
+    kBirth,    // it made `other`, a thread or a process, and goes on
+    kVfork,    // it made `other` and waits in vfork(2) until that executes a program
+    kExecute,  // it executed a program. As thread `other` it did; its number is that of the main
+               // thread now, and all other threads of its process have ended. It goes on
+    kPassing,  // nothing of interest; it goes on
+  };
+  struct Taken {
+    Took what;
+    pid_t other = 0;
+  };
+  // Takes a stop, as waitpid(2) told it, of a thread that was interrupted. If it goes on it does so
+  // towards its rest. Its signals are delivered.
+  Result<Taken> take_stop(int status);
   // Waits until the thread rests after interrupt() (or, adopted, at its birth). Signals that arrive
   // meanwhile are delivered to it first. Tids of children and threads that it made meanwhile are
-  // appended to `born`. kGone if it died.
+  // appended to `born`. kGone if it died; kTimeout if it does neither.
   Status wait_rest(std::vector<pid_t>* born);
 
   // All below: stopped.
@@ -187,14 +197,14 @@ class Tracee {
 
  private:
   explicit Tracee(pid_t tid) : tid_(tid) {}
-  pid_t wait_for_leader(int* status);
-  Result<int> wait_status(std::string_view what);
+  enum class Patience : uint8_t { kBounded, kEndless };
+  Result<int> wait_status(std::string_view what, Patience patience = Patience::kEndless);
+  bool is_dead() const;
   static void bury(pid_t tid);
   pid_t tid_ = 0;
   bool stopped_ = false;
   StopKind stop_kind_ = StopKind::kTrap;
   int stop_signal_ = 0;
-  bool leader_of_others_ = false;
   bool stop_requested_ = false;  // a SIGSTOP came while a batch ran
   uint64_t caught_signals_ = 0;
   Rescue rescue_ = {};

@@ -267,7 +267,6 @@ TEST(Tracee, AMainThreadThatEndsBeforeItsStopIsNotWaitedForWithoutEnd) {
   ASSERT_TRUE(holds_soon([&] { return proc::list_numbers(tasks)->size() == 2; }));
   {
     Tracee tracee = Tracee::seize(child.pid()).value();
-    tracee.set_leader_of_others();
     kill(child.pid(), SIGUSR1);
     // Its signal stop comes first; then it ends.
     ASSERT_TRUE(tracee.interrupt().ok());

@@ -260,9 +260,15 @@ Status put_registers(Skeleton* skeleton, Site* site) {
   return stop_again(*skeleton, *site);
 }
 
+// The program runs from the first of its threads on, and may end any other one: by a signal, or by
+// executing a program.
 Status let_go(Skeleton* skeleton) {
-  for (kernel::Tracee& thread : skeleton->threads) PD_TRY(thread.detach());
-  PD_TRY(skeleton->leader.detach());
+  const auto detach = [](kernel::Tracee* thread) -> Status {
+    Status done = thread->detach();
+    return done.ok() || done.error().code() == Code::kGone ? Status() : std::move(done);
+  };
+  for (kernel::Tracee& thread : skeleton->threads) PD_TRY(detach(&thread));
+  PD_TRY(detach(&skeleton->leader));
   return skeleton->process().state() == Process::STOPPED ? await_stop(*skeleton) : Status();
 }
 

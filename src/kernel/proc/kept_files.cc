@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 #include <unordered_map>
 
 #include "base/fd.h"
@@ -47,7 +48,8 @@ struct Registry {
   }
 };
 
-thread_local Registry registry;
+std::mutex lock;  // of the registry
+Registry registry;
 
 struct Place {
   pid_t pid;
@@ -95,6 +97,7 @@ std::optional<std::string> read_whole(const Fd& file) {
 }  // namespace
 
 void keep_files(pid_t pid) {
+  const std::lock_guard<std::mutex> hold(lock);
   auto found = registry.processes.find(pid);
   if (found != registry.processes.end()) {
     if (found->second.is_there()) return;
@@ -104,7 +107,10 @@ void keep_files(pid_t pid) {
   if (process.ok()) registry.processes[pid].process = std::move(*process);
 }
 
-void forget_files(pid_t pid) { registry.forget(pid); }
+void forget_files(pid_t pid) {
+  const std::lock_guard<std::mutex> hold(lock);
+  registry.forget(pid);
+}
 
 namespace {
 
@@ -138,6 +144,7 @@ std::optional<std::vector<pid_t>> list_folder(const Fd& folder) {
 }  // namespace
 
 std::optional<std::vector<pid_t>> list_kept(const std::string& path) {
+  const std::lock_guard<std::mutex> hold(lock);
   if (registry.processes.empty()) return std::nullopt;
   const std::optional<Place> place = place_of(path);
   if (!place) return std::nullopt;
@@ -160,6 +167,7 @@ std::optional<std::vector<pid_t>> list_kept(const std::string& path) {
 }
 
 std::optional<Result<std::string>> read_kept(const std::string& path) {
+  const std::lock_guard<std::mutex> hold(lock);
   if (registry.processes.empty()) return std::nullopt;
   const std::optional<Place> place = place_of(path);
   if (!place) return std::nullopt;

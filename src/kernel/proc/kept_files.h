@@ -4,7 +4,7 @@
 // An open file of /proc belongs to the process that it was opened for, whoever gets its number
 // later, and files of memory (maps, auxv) to the address space of that moment. So the owner of a
 // set says when its process has ended or executed another program; a process that is gone is also
-// noticed here. One set of files for each thread of ours; none is shared.
+// noticed here. One set of files for all threads of ours.
 #pragma once
 
 #include <sys/types.h>
@@ -17,9 +17,8 @@
 
 namespace perdure::kernel::proc {
 
-// From now on read_text() and list_numbers() in this thread keep what they read of this process
-// open. Nothing happens if
-// there is no such process.
+// From now on read_text() and list_numbers() keep what they read of this process open. Nothing
+// happens if there is no such process.
 void keep_files(pid_t pid);
 // Closes them; the next readings open anew, and keep nothing.
 void forget_files(pid_t pid);

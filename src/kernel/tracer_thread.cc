@@ -1,0 +1,112 @@
+#include "kernel/tracer_thread.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <string>
+
+#include "kernel/proc/read.h"
+
+namespace perdure::kernel {
+namespace {
+
+struct Job {
+  const std::function<Status()>& body;
+  Status result = {};
+  pid_t tid = 0;
+  std::atomic<pid_t> seizing{0};
+};
+
+thread_local Job* own_job = nullptr;
+
+void* run(void* argument) {
+  Job& job = *static_cast<Job*>(argument);
+  job.tid = own_tid();
+  own_job = &job;
+  job.result = job.body();
+  return nullptr;
+}
+
+// A thread is joined when its stack is free; it lets go of its tracees a moment later.
+void await_exit(pid_t tid) {
+  constexpr int kLooksAtOnce = 100;
+  constexpr int kLooksMax = 1'000'000;  // seconds; only a kernel that is stuck needs them
+  for (int i = 0; i < kLooksMax && ::syscall(SYS_tgkill, ::getpid(), tid, 0) == 0; ++i) {
+    if (i >= kLooksAtOnce) ::sched_yield();
+  }
+}
+
+// Threads of a process that ended, which our tracing thread would wait for if it did not sleep.
+void bury_dead_threads(pid_t pid) {
+  const auto tids = proc::threads_of(pid);
+  if (!tids.ok()) return;
+  for (const pid_t tid : *tids) (void)bury_if_dead(tid);
+}
+
+void watch_until_end(pthread_t thread, Job* job) {
+  constexpr long kLookEveryNs = 2'000'000;
+  constexpr long kSecondNs = 1'000'000'000;
+  pid_t seen = 0;
+  for (;;) {
+    timespec until{};
+    ::clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += kLookEveryNs;
+    until.tv_sec += until.tv_nsec / kSecondNs;
+    until.tv_nsec %= kSecondNs;
+    const int error = ::pthread_clockjoin_np(thread, nullptr, CLOCK_MONOTONIC, &until);
+    if (error == 0) return;
+    PD_ASSERT(error == ETIMEDOUT);
+    const pid_t seizing = job->seizing.load();
+    if (seizing != 0 && seizing == seen) bury_dead_threads(seizing);
+    seen = seizing;
+  }
+}
+
+}  // namespace
+
+// Stops of tracees are told whatever is asked for (wait_task_stopped in kernel/exit.c), so that one
+// looks first.
+bool bury_if_dead(pid_t tid) {
+  siginfo_t info = {};
+  const auto who = static_cast<id_t>(tid);
+  if (::waitid(P_PID, who, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0) return true;
+  if (info.si_pid == 0 || info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED) return false;
+  (void)::waitid(P_PID, who, &info, WEXITED | WNOHANG | __WALL);
+  return true;
+}
+
+Seizing::Seizing(pid_t pid) {
+  if (own_job != nullptr) own_job->seizing.store(pid);
+}
+Seizing::~Seizing() {
+  if (own_job != nullptr) own_job->seizing.store(0);
+}
+
+Status in_tracer_thread(const std::function<Status()>& body) {
+  Job job{body};
+  pthread_t thread;
+  const int error = ::pthread_create(&thread, nullptr, run, &job);
+  if (error != 0) return Error::system(error, "start", "a thread to trace from");
+  watch_until_end(thread, &job);
+  await_exit(job.tid);
+  return std::move(job.result);
+}
+
+std::optional<TraceEvent> next_trace_event() {
+  TraceEvent event;
+  do {
+    event.tid = ::waitpid(-1, &event.status, __WALL | __WNOTHREAD | WNOHANG);
+  } while (event.tid < 0 && errno == EINTR);
+  if (event.tid <= 0) return std::nullopt;
+  return event;
+}
+
+pid_t own_tid() { return static_cast<pid_t>(::syscall(SYS_gettid)); }
+
+}  // namespace perdure::kernel
