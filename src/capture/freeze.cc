@@ -36,6 +36,8 @@ constexpr uint64_t kRestNsMax = 10'000'000'000;
 // Looks for the next event before the processor is left to others for longer.
 constexpr unsigned kYields = 200;
 constexpr long kPauseNs = 50'000;
+// How long the others wait for those that a signal had stopped to be in that stop again.
+constexpr unsigned kStopLooksMax = 300;
 // A number can change hands between two calls: a thread that executes a program takes that of its
 // main thread.
 constexpr int kSeizeTriesMax = 20;
@@ -112,15 +114,15 @@ class Freezer {
   }
 
   Result<Frozen> run() {
-    PD_TRY(seize_new());
-    if (threads_.empty() && zombies_.empty()) {
+    PD_TRY(seize_new(Which::kRunning));
+    if (threads_.empty() && zombies_.empty() && !passed_over_) {
       return Error(Code::kGone, "the group has ended: it has no process left");
     }
     Frozen frozen;
     frozen.stopped_at_ns_ = stopped_at_ns_ = clock_.monotonic_ns();
     for (int round = 0; round < kRoundsMax; ++round) {
       PD_TRY(stop_all());
-      PD_TRY(seize_new());
+      PD_TRY(seize_new(Which::kAll));
       if (moving_ == 0 && look_at_leaders()) {
         PD_TRY(assemble(&frozen));
         return frozen;
@@ -155,9 +157,20 @@ class Freezer {
     threads_.erase(entry);
   }
 
-  Status seize_new() {
+  // A process that a signal has stopped runs for a moment when it is seized. Nobody of the group
+  // shall see that, so it comes last.
+  enum class Which : uint8_t { kRunning, kAll };
+
+  Status seize_new(Which which) {
     order_ = PD_TRY(list_processes(scope_));
     for (pid_t pid : order_) {
+      if (which == Which::kRunning) {
+        const Result<Stat> stat = kernel::proc::read_stat(pid);
+        if (stat.ok() && stat->state == 'T') {
+          passed_over_ = true;
+          continue;
+        }
+      }
       Result<std::vector<pid_t>> tids = kernel::proc::threads_of(pid);
       if (!tids.ok()) continue;
       for (pid_t tid : *tids) {
@@ -363,8 +376,35 @@ class Freezer {
   size_t moving_ = 0;  // of them, those that do not rest yet
   std::map<pid_t, Stat> stats_;
   std::set<pid_t> zombies_;
+  bool passed_over_ = false;
   uint64_t stopped_at_ns_ = 0;
 };
+
+// On its way from our stop to its own such a process runs for a moment, too.
+void Frozen::resume() {
+  std::vector<pid_t> stopped;
+  for (StoppedProcess& process : processes_) {
+    if (process.threads.empty() ||
+        process.threads.front().tracee.stop_kind() != kernel::StopKind::kGroupStop)
+      continue;
+    stopped.push_back(process.pid);
+    while (!process.threads.empty()) process.threads.pop_back();
+  }
+  unsigned looks = 0;
+  const auto is_under_way = [](pid_t pid) {
+    const Result<Stat> stat = kernel::proc::read_stat(pid);
+    return stat.ok() && stat->state != 'T' && !stat->is_zombie();
+  };
+  for (const pid_t pid : stopped) {
+    for (; looks < kStopLooksMax && is_under_way(pid); ++looks) {
+      sched_yield();
+      if (looks < kStopLooksMax / 2) continue;
+      const timespec pause{0, kPauseNs};
+      nanosleep(&pause, nullptr);
+    }
+  }
+  processes_.clear();
+}
 
 StoppedProcess* Frozen::find(pid_t pid) {
   for (StoppedProcess& process : processes_) {

@@ -68,14 +68,15 @@ class Frozen {
   Frozen() = default;
   Frozen(Frozen&&) = default;
   Frozen& operator=(Frozen&&) = default;
+  ~Frozen() { resume(); }
 
   std::vector<StoppedProcess>& processes() { return processes_; }  // parents before children
   uint64_t stopped_at_ns() const {
     return stopped_at_ns_;
   }  // CLOCK_MONOTONIC at the first interrupt
   StoppedProcess* find(pid_t pid);
-  // Detaches every thread; the group runs.
-  void resume() { processes_.clear(); }
+  // Detaches every thread; the group runs. Those that a signal had stopped come first.
+  void resume();
 
  private:
   friend class Freezer;

@@ -44,7 +44,11 @@ int main() {
   threads.emplace_back([&] {
     char text[16] = {};
     ++started;
-    CHECK_EQ(SYS(recv(pair[0], text, 6, MSG_WAITALL)), 6);
+    ssize_t have = SYS(recv(pair[0], text, 6, MSG_WAITALL));
+    // A save between two parts makes it short, as any signal does; nothing is lost.
+    while (test::mode_is("every") && have < 6)
+      have += SYS(recv(pair[0], text + have, size_t(6 - have), MSG_WAITALL));
+    CHECK_EQ(have, 6);
     CHECK_TEXT(text, "world");
   });
   threads.emplace_back([&] {
