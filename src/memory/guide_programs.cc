@@ -50,6 +50,9 @@ Result<KernelLayout> KernelLayout::read(const kernel::Btf& btf) {
   KernelLayout layout;
   layout.task_mm = PD_TRY(btf.member_offset("task_struct", "mm"));
   layout.task_flags = PD_TRY(btf.member_offset("task_struct", "flags"));
+  layout.task_status = PD_TRY(btf.member_offset("task_struct", "thread_info")) +
+                       PD_TRY(btf.member_offset("thread_info", "status"));
+  layout.task_robust_list = PD_TRY(btf.member_offset("task_struct", "robust_list"));
   layout.mm_brk = PD_TRY(btf.member_offset("mm_struct", "brk"));
   return layout;
 }
@@ -175,6 +178,10 @@ void GuidePrograms::record_lock(BpfCode& code) const {
   code.store(Size::k64, kRecord, offset(offsetof(LockRecord, own)), Register::k5);
   code.load(Size::k32, Register::k1, kTask, offset(layout_.task_flags));
   code.store(Size::k64, kRecord, offset(offsetof(LockRecord, task_flags)), Register::k1);
+  code.load(Size::k32, Register::k1, kTask, offset(layout_.task_status));
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, status)), Register::k1);
+  code.load(Size::k64, Register::k1, kTask, offset(layout_.task_robust_list));
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, robust_list)), Register::k1);
   code.load(Size::k64, Register::k1, kSpare, kRegistersCall);
   code.store(Size::k64, kRecord, offset(offsetof(LockRecord, call)), Register::k1);
   int16_t field = offset(offsetof(LockRecord, arguments));

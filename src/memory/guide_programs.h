@@ -13,6 +13,8 @@ namespace perdure::memory {
 struct KernelLayout {
   uint32_t task_mm = 0;
   uint32_t task_flags = 0;
+  uint32_t task_status = 0;
+  uint32_t task_robust_list = 0;
   uint32_t mm_brk = 0;
   static Result<KernelLayout> read(const kernel::Btf& btf);
 };

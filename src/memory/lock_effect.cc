@@ -1,5 +1,6 @@
 #include "memory/lock_effect.h"
 
+#include <linux/futex.h>
 #include <linux/mman.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -21,6 +22,7 @@ using Reach = LockEffect::Reach;
 // task_struct.flags: kernel threads, and workers of io_uring and vhost, whose system call means
 // nothing.
 constexpr uint64_t kWorkers = 0x00200000 | 0x00000010 | 0x00004000;
+constexpr uint64_t kCompatible = 2;  // thread_info.status: the call came from 32-bit code
 constexpr uint64_t kAddressMax = uint64_t{1} << 56;
 
 LockEffect nothing() { return {Reach::kNothing, 0, 0}; }
@@ -37,6 +39,26 @@ LockEffect within(Reach reach, uint64_t start, uint64_t length) {
 LockEffect effect_of_brk(uint64_t wanted, uint64_t break_end) {
   if (wanted == 0 || wanted >= break_end) return nothing();
   return within(Reach::kMappings, wanted, break_end - wanted);
+}
+
+// A futex that processes may share is found by its page, which for that is made ready to be written
+// as if it were; what any futex locks it tries to write first, which is a fault.
+LockEffect effect_of_futex(const uint64_t* argument) {
+  const auto operation = static_cast<int>(argument[1]);
+  if ((operation & FUTEX_PRIVATE_FLAG) != 0) return nothing();
+  switch (operation & FUTEX_CMD_MASK) {
+    case FUTEX_WAIT:
+    case FUTEX_WAKE:
+    case FUTEX_WAIT_BITSET:
+    case FUTEX_WAKE_BITSET:
+    case FUTEX_LOCK_PI:
+    case FUTEX_LOCK_PI2:
+    case FUTEX_UNLOCK_PI:
+    case FUTEX_TRYLOCK_PI:
+      return within(Reach::kPages, argument[0], sizeof(uint32_t));
+    default:  // those with two futexes
+      return everything();
+  }
 }
 
 // Calls that reach memory by copying to and from it, and in no other way. That takes the lock only
@@ -62,10 +84,7 @@ bool only_copies(uint64_t call) {
     case SYS_clock_nanosleep:
     case SYS_clock_gettime:
     case SYS_gettimeofday:
-    case SYS_restart_syscall:
     case SYS_sched_yield:
-    case SYS_recvfrom:
-    case SYS_recvmsg:
     case SYS_sendto:
     case SYS_sendmsg:
     case SYS_accept:
@@ -86,9 +105,6 @@ bool only_copies(uint64_t call) {
     case SYS_timer_settime:
     case SYS_timerfd_settime:
     case SYS_set_robust_list:
-    case SYS_futex:  // what it locks it tries to write first, which is a fault
-    case SYS_exit:
-    case SYS_exit_group:
       return true;
     default:
       return false;
@@ -115,10 +131,18 @@ LockEffect effect_of_own(const LockRecord& record) {
       return within(Reach::kPages, argument[0], argument[1]);
     case SYS_read:  // with O_DIRECT the disk writes into the buffer
     case SYS_pread64:
+    case SYS_recvfrom:
       return within(Reach::kPages, argument[1], argument[2]);
     case SYS_prctl:  // names a mapping
       return argument[0] == PR_SET_VMA ? nothing() : everything();
-    case SYS_clone:  // these copy the page tables for a child
+    case SYS_futex:
+      return effect_of_futex(argument);
+    case SYS_exit:  // the last look at the lock comes after robust futexes were released
+    case SYS_exit_group:
+      return record.robust_list == 0 ? nothing() : everything();
+    case SYS_execve:  // leave the address space
+    case SYS_execveat:
+    case SYS_clone:  // copy the page tables for a child
     case SYS_clone3:
     case SYS_fork:
     case SYS_vfork:
@@ -156,7 +180,9 @@ LockEffect effect_of_foreign(const LockRecord& record, pid_t engine) {
 }  // namespace
 
 LockEffect effect_of(const LockRecord& record, pid_t engine) {
-  if ((record.task_flags & kWorkers) != 0) return everything();
+  if ((record.task_flags & kWorkers) != 0 || (record.status & kCompatible) != 0) {
+    return everything();
+  }
   return record.own != 0 ? effect_of_own(record) : effect_of_foreign(record, engine);
 }
 

@@ -1,6 +1,7 @@
 #include "memory/lock_effect.h"
 
 #include <gtest/gtest.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -91,6 +92,29 @@ TEST(LockEffect, OnlyTheEngineMayScanUnnoticed) {
   record.process = uint64_t{kEngine} << 32 | 80;
   EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kNothing);
   record.own = 1;
+  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kEverything);
+}
+
+TEST(LockEffect, AFutexThatMayBeSharedIsMadeReadyToBeWritten) {
+  expect_pages(effect_of(call(SYS_futex, 1, {0x5004, FUTEX_WAIT}), kEngine), Reach::kPages, 0x5000,
+               0x6000);
+  EXPECT_EQ(effect_of(call(SYS_futex, 1, {0x5004, FUTEX_WAIT_PRIVATE}), kEngine).reach,
+            Reach::kNothing);
+  EXPECT_EQ(effect_of(call(SYS_futex, 1, {0x5004, FUTEX_CMP_REQUEUE}), kEngine).reach,
+            Reach::kEverything);
+}
+
+TEST(LockEffect, AThreadThatEndsMayReleaseRobustFutexesBefore) {
+  LockRecord record = call(SYS_exit, 1, {});
+  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kNothing);
+  record.robust_list = 0x1000;
+  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kEverything);
+}
+
+TEST(LockEffect, NumbersOf32BitCallsMeanNothing) {
+  LockRecord record = call(SYS_close, 1, {});
+  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kNothing);
+  record.status = 2;
   EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kEverything);
 }
 
