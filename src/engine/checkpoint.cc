@@ -354,8 +354,8 @@ class Checkpoint {
       uffd = PD_TRY(capture::take_userfaultfd(process, member->memo));
       if (!uffd.valid()) kind = memory::TrackerKind::kFull;
     }
-    member->tracker = PD_TRY(
-        memory::Tracker::create(kind, process->pid, std::move(uffd), state_.tracker_features));
+    member->tracker = PD_TRY(memory::Tracker::create(kind, process->pid, std::move(uffd),
+                                                     state_.tracker_features, &state_.guide));
     member->memo.tracked = true;
     fresh_.insert(process->pid);
     return {};

@@ -25,6 +25,7 @@
 #include "memory/copy.h"
 #include "memory/shared.h"
 #include "memory/tracker.h"
+#include "memory/write_guide.h"
 #include "object/id_table.h"
 #include "object/instance.pb.h"
 #include "store/store.h"
@@ -52,6 +53,8 @@ class GroupState {
         store(std::move(opened)),
         features(std::move(probed)),
         tracker_features(tracking),
+        guide(tracking.write_guide ? memory::LazyGuide::Use::kAllowed
+                                   : memory::LazyGuide::Use::kForbidden),
         copier(std::move(reserved)),
         ids(first_free_id(*store)),
         mapped_files(ids, &checksums) {
@@ -72,6 +75,7 @@ class GroupState {
   std::unique_ptr<store::Store> store;
   kernel::Features features;
   memory::TrackerFeatures tracker_features;
+  memory::LazyGuide guide;  // of the trackers below
   memory::Copier copier;
   SystemClock clock;
 

@@ -18,6 +18,8 @@
 #include "base/fd.h"
 #include "kernel/abi/capability.h"
 #include "kernel/abi/prctl.h"
+#include "kernel/bpf.h"
+#include "kernel/btf.h"
 #include "kernel/memory.h"
 #include "kernel/proc/read.h"
 #include "kernel/sock_diag.h"
@@ -92,6 +94,17 @@ bool probe_memfd() {
   return Fd::adopt(static_cast<int>(::syscall(SYS_memfd_create, "perdure", MFD_CLOEXEC))).valid();
 }
 
+// A program that does nothing is loaded, and not attached.
+bool probe_write_guide() {
+  const Result<Btf> btf = Btf::read_kernel();
+  if (!btf.ok()) return false;
+  const Result<uint32_t> tracepoint = btf->id_of(Btf::Kind::kTypedef, "btf_trace_page_fault_user");
+  if (!tracepoint.ok()) return false;
+  BpfCode code;
+  code.exit_with(0);
+  return load_tracepoint_program(*tracepoint, code).ok();
+}
+
 // Asks for our own pid: whoever may ask is told that it exists, and no process is made. CLONE_VM
 // spares the kernel a copy of our page tables on the way there (0.2 ms).
 bool probe_set_tid() {
@@ -145,6 +158,7 @@ constexpr std::array<Probe, kFeatureCount> kProbes = {
     has_pagemap_scan,
     has_async_write_protection,
     has_soft_dirty,
+    probe_write_guide,
     probe_memfd,
     probe_set_tid,
     probe_mm_map,

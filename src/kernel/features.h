@@ -35,6 +35,7 @@ enum class Feature : size_t {
   kPagemapScan,
   kWpAsync,
   kSoftDirty,
+  kWriteGuide,
   kMemfd,
   // Bringing it back.
   kSetTid,
@@ -46,7 +47,7 @@ enum class Feature : size_t {
   // The store.
   kIoUring,
 };
-inline constexpr size_t kFeatureCount = 22;
+inline constexpr size_t kFeatureCount = 23;
 
 enum class Need : uint8_t { kRequired, kOptional };
 

@@ -24,6 +24,7 @@ constexpr Register kSpare = Register::k9;
 // Places on the stack.
 constexpr int16_t kKey = -8;
 constexpr int16_t kNumber = -16;
+constexpr int16_t kOwn = -24;
 
 // struct pt_regs of x86-64, in bytes.
 constexpr int16_t kRegistersCall = 120;
@@ -143,26 +144,40 @@ BpfCode GuidePrograms::lock_released() const {
   return code;
 }
 
-// Fills one LockRecord of kState. A fault of user mode takes the lock too at times; it is no system
-// call and was recorded as a fault already.
-void GuidePrograms::record_lock(BpfCode& code) const {
-  constexpr Register kRecord = kState;
-  BpfCode::Label foreign, is_call, out;
+// Jumps to `harmless` for what needs no record, because it happens often: a fault of user mode that
+// takes the lock is no system call and was noted as a fault; a look into the process from outside
+// changes nothing; and what the engine does to page tables and mappings, by ioctl(2), it knows.
+void GuidePrograms::skip_harmless(BpfCode& code, BpfCode::Label& harmless) const {
+  BpfCode::Label foreign, record;
   code.copy(Register::k1, kTask);
   code.call(BPF_FUNC_task_pt_regs);
   code.copy(kSpare, Register::k0);
-  // own
-  code.load(Size::k64, Register::k1, kTask, offset(layout_.task_mm));
-  code.set(Register::k5, 0);
-  code.jump_if(Register::k1, Test::kNotEqual, kSpace, foreign);
-  code.set(Register::k5, 1);
+  code.store(Size::k64, Register::kStackEnd, kOwn, 0);
   code.load(Size::k32, Register::k1, kTask, offset(layout_.task_flags));
   code.calculate(Math::kAnd, Register::k1, kWorkers);
-  code.jump_if(Register::k1, Test::kNotEqual, 0, is_call);
-  code.load(Size::k64, Register::k1, kSpare, kRegistersCall);
-  code.jump_if(Register::k1, Test::kEqual, -1, out);
-  code.place(is_call);
+  code.jump_if(Register::k1, Test::kNotEqual, 0, record);
+  code.load(Size::k64, Register::k2, kSpare, kRegistersCall);
+  code.load(Size::k64, Register::k1, kTask, offset(layout_.task_mm));
+  code.jump_if(Register::k1, Test::kNotEqual, kSpace, foreign);
+  code.store(Size::k64, Register::kStackEnd, kOwn, 1);
+  code.jump_if(Register::k2, Test::kEqual, -1, harmless);
+  code.jump(record);
   code.place(foreign);
+  for (const int32_t call : {SYS_read, SYS_pread64, SYS_process_vm_readv}) {
+    code.jump_if(Register::k2, Test::kEqual, call, harmless);
+  }
+  code.jump_if(Register::k2, Test::kNotEqual, SYS_ioctl, record);
+  code.call(BPF_FUNC_get_current_pid_tgid);
+  code.calculate(Math::kShiftRight, Register::k0, 32);
+  code.jump_if(Register::k0, Test::kEqual, engine_, harmless);
+  code.place(record);
+}
+
+// Fills one LockRecord of kState, unless it is harmless.
+void GuidePrograms::record_lock(BpfCode& code) const {
+  constexpr Register kRecord = kState;
+  BpfCode::Label out;
+  skip_harmless(code, out);
   // The record's number and place.
   code.set(Register::k1, 1);
   code.atomic_add_and_fetch_old(kState, offset(offsetof(SpaceState, records)), Register::k1);
@@ -175,7 +190,8 @@ void GuidePrograms::record_lock(BpfCode& code) const {
   code.calculate(Math::kAdd, kRecord, Register::k1);
   // Its fields.
   code.store(Size::k64, kRecord, offset(offsetof(LockRecord, number)), 0);
-  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, own)), Register::k5);
+  code.load(Size::k64, Register::k1, Register::kStackEnd, kOwn);
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, own)), Register::k1);
   code.load(Size::k32, Register::k1, kTask, offset(layout_.task_flags));
   code.store(Size::k64, kRecord, offset(offsetof(LockRecord, task_flags)), Register::k1);
   code.load(Size::k32, Register::k1, kTask, offset(layout_.task_status));
@@ -192,8 +208,6 @@ void GuidePrograms::record_lock(BpfCode& code) const {
   }
   code.load(Size::k64, Register::k1, kSpace, offset(layout_.mm_brk));
   code.store(Size::k64, kRecord, offset(offsetof(LockRecord, break_end)), Register::k1);
-  code.call(BPF_FUNC_get_current_pid_tgid);
-  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, process)), Register::k0);
   // For process_vm_writev the first iovec that its fourth argument points to.
   BpfCode::Label complete;
   code.load(Size::k64, Register::k3, kRecord, offset(offsetof(LockRecord, call)));

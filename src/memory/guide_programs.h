@@ -2,6 +2,8 @@
 // space that it is told of in a table, and does nothing if it is not watched.
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/fd.h"
 #include "base/result.h"
 #include "kernel/bpf_code.h"
@@ -26,7 +28,9 @@ struct GuideMaps {
 
 class GuidePrograms {
  public:
-  GuidePrograms(const KernelLayout& layout, const GuideMaps& maps) : layout_(layout), maps_(maps) {}
+  // engine: the process that asks the guide.
+  GuidePrograms(const KernelLayout& layout, const GuideMaps& maps, pid_t engine)
+      : layout_(layout), maps_(maps), engine_(engine) {}
 
   // Tracepoints page_fault_user and page_fault_kernel, called before a fault is handled.
   kernel::BpfCode user_fault() const;
@@ -43,10 +47,12 @@ class GuidePrograms {
  private:
   kernel::BpfCode fault(bool of_kernel) const;
   void find_state(kernel::BpfCode& code, kernel::BpfCode::Label& none) const;
+  void skip_harmless(kernel::BpfCode& code, kernel::BpfCode::Label& harmless) const;
   void record_lock(kernel::BpfCode& code) const;
 
   KernelLayout layout_;
   GuideMaps maps_;
+  pid_t engine_;
 };
 
 }  // namespace perdure::memory

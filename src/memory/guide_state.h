@@ -21,7 +21,6 @@ inline constexpr uint64_t kLockRecords = 256;
 struct LockRecord {
   uint64_t number = 0;       // from 1, written last: until then the record is not complete
   uint64_t own = 0;          // whether the task runs in this address space
-  uint64_t process = 0;      // tgid << 32 | tid
   uint64_t task_flags = 0;   // task_struct.flags
   uint64_t status = 0;       // thread_info.status
   uint64_t robust_list = 0;  // task_struct.robust_list: futexes to be released at its end
@@ -38,6 +37,6 @@ struct SpaceState {
   uint64_t records = 0;     // records begun so far
   LockRecord log[kLockRecords] = {};
 };
-static_assert(sizeof(LockRecord) == 128 && sizeof(SpaceState) % 8 == 0);
+static_assert(sizeof(LockRecord) == 120 && sizeof(SpaceState) % 8 == 0);
 
 }  // namespace perdure::memory

@@ -140,6 +140,8 @@ LockEffect effect_of_own(const LockRecord& record) {
     case SYS_exit:  // the last look at the lock comes after robust futexes were released
     case SYS_exit_group:
       return record.robust_list == 0 ? nothing() : everything();
+    case SYS_mincore:  // only look
+    case SYS_process_vm_readv:
     case SYS_execve:  // leave the address space
     case SYS_execveat:
     case SYS_clone:  // copy the page tables for a child
@@ -153,20 +155,15 @@ LockEffect effect_of_own(const LockRecord& record) {
 }
 
 // A call of another process: it looks into /proc/PID, or writes this one's memory.
-LockEffect effect_of_foreign(const LockRecord& record, pid_t engine) {
+LockEffect effect_of_foreign(const LockRecord& record) {
   const uint64_t* const argument = record.arguments;
   switch (record.call) {
-    case SYS_read:
-    case SYS_pread64:
     case SYS_readv:
     case SYS_open:
     case SYS_openat:
     case SYS_readlink:
     case SYS_readlinkat:
-    case SYS_process_vm_readv:
       return nothing();
-    case SYS_ioctl:
-      return record.process >> 32 == static_cast<uint64_t>(engine) ? nothing() : everything();
     case SYS_process_vm_writev:
       if (argument[4] != 1) return everything();
       return within(Reach::kPages, record.remote_start, record.remote_length);
@@ -179,11 +176,11 @@ LockEffect effect_of_foreign(const LockRecord& record, pid_t engine) {
 
 }  // namespace
 
-LockEffect effect_of(const LockRecord& record, pid_t engine) {
+LockEffect effect_of(const LockRecord& record) {
   if ((record.task_flags & kWorkers) != 0 || (record.status & kCompatible) != 0) {
     return everything();
   }
-  return record.own != 0 ? effect_of_own(record) : effect_of_foreign(record, engine);
+  return record.own != 0 ? effect_of_own(record) : effect_of_foreign(record);
 }
 
 }  // namespace perdure::memory

@@ -3,8 +3,6 @@
 // happens without one. A call that is not known may have done anything.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 
 #include "memory/guide_state.h"
@@ -23,8 +21,6 @@ struct LockEffect {
   uint64_t end = 0;
 };
 
-// engine: the process that does the asking. What it does to mappings and page tables, by ioctl(2),
-// it knows itself.
-LockEffect effect_of(const LockRecord& record, pid_t engine);
+LockEffect effect_of(const LockRecord& record);
 
 }  // namespace perdure::memory

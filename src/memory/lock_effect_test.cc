@@ -10,13 +10,10 @@ namespace {
 
 using Reach = LockEffect::Reach;
 
-constexpr pid_t kEngine = 77;
-
 LockRecord call(uint64_t number, uint64_t own, std::initializer_list<uint64_t> arguments) {
   LockRecord record;
   record.own = own;
   record.call = number;
-  record.process = uint64_t{78} << 32;
   size_t at = 0;
   for (uint64_t argument : arguments) record.arguments[at++] = argument;
   return record;
@@ -29,100 +26,85 @@ void expect_pages(const LockEffect& effect, Reach reach, uint64_t start, uint64_
 }
 
 TEST(LockEffect, UnknownCallsMayHaveDoneAnything) {
-  EXPECT_EQ(effect_of(call(SYS_shmat, 1, {}), kEngine).reach, Reach::kEverything);
-  EXPECT_EQ(effect_of(call(SYS_mremap, 1, {0x1000, 0x1000}), kEngine).reach, Reach::kEverything);
-  EXPECT_EQ(effect_of(call(SYS_readv, 1, {}), kEngine).reach, Reach::kEverything);
-  EXPECT_EQ(effect_of(call(SYS_ptrace, 0, {}), kEngine).reach, Reach::kEverything);
-  EXPECT_EQ(effect_of(call(~uint64_t{0}, 0, {}), kEngine).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(call(SYS_shmat, 1, {})).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(call(SYS_mremap, 1, {0x1000, 0x1000})).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(call(SYS_readv, 1, {})).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(call(SYS_ptrace, 0, {})).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(call(~uint64_t{0}, 0, {})).reach, Reach::kEverything);
 }
 
 TEST(LockEffect, RangesAreRoundedToPages) {
-  expect_pages(effect_of(call(SYS_madvise, 1, {0x2000, 0x1001, MADV_DONTNEED}), kEngine),
-               Reach::kPages, 0x2000, 0x4000);
-  expect_pages(effect_of(call(SYS_read, 1, {3, 0x2fff, 2}), kEngine), Reach::kPages, 0x2000,
-               0x4000);
-  expect_pages(effect_of(call(SYS_munmap, 1, {0x2000, 0x1000}), kEngine), Reach::kMappings, 0x2000,
-               0x3000);
+  expect_pages(effect_of(call(SYS_madvise, 1, {0x2000, 0x1001, MADV_DONTNEED})), Reach::kPages,
+               0x2000, 0x4000);
+  expect_pages(effect_of(call(SYS_read, 1, {3, 0x2fff, 2})), Reach::kPages, 0x2000, 0x4000);
+  expect_pages(effect_of(call(SYS_munmap, 1, {0x2000, 0x1000})), Reach::kMappings, 0x2000, 0x3000);
 }
 
 TEST(LockEffect, LengthsThatNoCallCanHaveMeanEverything) {
-  EXPECT_EQ(effect_of(call(SYS_munmap, 1, {0x1000, ~uint64_t{0}}), kEngine).reach,
-            Reach::kEverything);
-  EXPECT_EQ(effect_of(call(SYS_read, 1, {3, ~uint64_t{0}, 1}), kEngine).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(call(SYS_munmap, 1, {0x1000, ~uint64_t{0}})).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(call(SYS_read, 1, {3, ~uint64_t{0}, 1})).reach, Reach::kEverything);
 }
 
 TEST(LockEffect, MmapReplacesOnlyAtAFixedAddress) {
-  EXPECT_EQ(
-      effect_of(call(SYS_mmap, 1, {0x1000, 0x1000, 3, MAP_PRIVATE | MAP_ANONYMOUS}), kEngine).reach,
-      Reach::kNothing);
-  expect_pages(effect_of(call(SYS_mmap, 1, {0x1000, 0x1000, 3, MAP_PRIVATE | MAP_FIXED}), kEngine),
+  EXPECT_EQ(effect_of(call(SYS_mmap, 1, {0x1000, 0x1000, 3, MAP_PRIVATE | MAP_ANONYMOUS})).reach,
+            Reach::kNothing);
+  expect_pages(effect_of(call(SYS_mmap, 1, {0x1000, 0x1000, 3, MAP_PRIVATE | MAP_FIXED})),
                Reach::kMappings, 0x1000, 0x2000);
 }
 
 TEST(LockEffect, AHeapLosesWhatItShrinksBy) {
   LockRecord record = call(SYS_brk, 1, {0x10000});
   record.break_end = 0x14000;
-  expect_pages(effect_of(record, kEngine), Reach::kMappings, 0x10000, 0x14000);
+  expect_pages(effect_of(record), Reach::kMappings, 0x10000, 0x14000);
   record.break_end = 0x8000;
-  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kNothing);
+  EXPECT_EQ(effect_of(record).reach, Reach::kNothing);
   record.arguments[0] = 0;
-  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kNothing);
+  EXPECT_EQ(effect_of(record).reach, Reach::kNothing);
 }
 
 TEST(LockEffect, WritesOfOthersAreFollowedToTheirPlace) {
   LockRecord record = call(SYS_process_vm_writev, 0, {1, 2, 1, 3, 1});
   record.remote_start = 0x5008;
   record.remote_length = 8;
-  expect_pages(effect_of(record, kEngine), Reach::kPages, 0x5000, 0x6000);
+  expect_pages(effect_of(record), Reach::kPages, 0x5000, 0x6000);
   record.arguments[4] = 2;
-  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kEverything);
-  expect_pages(effect_of(call(SYS_pwrite64, 0, {3, 1, 4096, 0x7000}), kEngine), Reach::kPages,
-               0x7000, 0x8000);
-  EXPECT_EQ(effect_of(call(SYS_write, 0, {3, 1, 1}), kEngine).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(record).reach, Reach::kEverything);
+  expect_pages(effect_of(call(SYS_pwrite64, 0, {3, 1, 4096, 0x7000})), Reach::kPages, 0x7000,
+               0x8000);
+  EXPECT_EQ(effect_of(call(SYS_write, 0, {3, 1, 1})).reach, Reach::kEverything);
 }
 
 TEST(LockEffect, ReadersDoNothingToOthers) {
-  EXPECT_EQ(effect_of(call(SYS_pread64, 0, {3, 1, 1}), kEngine).reach, Reach::kNothing);
-  EXPECT_EQ(effect_of(call(SYS_process_vm_readv, 0, {}), kEngine).reach, Reach::kNothing);
-}
-
-TEST(LockEffect, OnlyTheEngineMayScanUnnoticed) {
-  LockRecord record = call(SYS_ioctl, 0, {});
-  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kEverything);
-  record.process = uint64_t{kEngine} << 32 | 80;
-  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kNothing);
-  record.own = 1;
-  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(call(SYS_readv, 0, {})).reach, Reach::kNothing);
+  EXPECT_EQ(effect_of(call(SYS_openat, 0, {})).reach, Reach::kNothing);
+  EXPECT_EQ(effect_of(call(SYS_ioctl, 0, {})).reach, Reach::kEverything);
 }
 
 TEST(LockEffect, AFutexThatMayBeSharedIsMadeReadyToBeWritten) {
-  expect_pages(effect_of(call(SYS_futex, 1, {0x5004, FUTEX_WAIT}), kEngine), Reach::kPages, 0x5000,
-               0x6000);
-  EXPECT_EQ(effect_of(call(SYS_futex, 1, {0x5004, FUTEX_WAIT_PRIVATE}), kEngine).reach,
-            Reach::kNothing);
-  EXPECT_EQ(effect_of(call(SYS_futex, 1, {0x5004, FUTEX_CMP_REQUEUE}), kEngine).reach,
-            Reach::kEverything);
+  expect_pages(effect_of(call(SYS_futex, 1, {0x5004, FUTEX_WAIT})), Reach::kPages, 0x5000, 0x6000);
+  EXPECT_EQ(effect_of(call(SYS_futex, 1, {0x5004, FUTEX_WAIT_PRIVATE})).reach, Reach::kNothing);
+  EXPECT_EQ(effect_of(call(SYS_futex, 1, {0x5004, FUTEX_CMP_REQUEUE})).reach, Reach::kEverything);
 }
 
 TEST(LockEffect, AThreadThatEndsMayReleaseRobustFutexesBefore) {
   LockRecord record = call(SYS_exit, 1, {});
-  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kNothing);
+  EXPECT_EQ(effect_of(record).reach, Reach::kNothing);
   record.robust_list = 0x1000;
-  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(record).reach, Reach::kEverything);
 }
 
 TEST(LockEffect, NumbersOf32BitCallsMeanNothing) {
   LockRecord record = call(SYS_close, 1, {});
-  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kNothing);
+  EXPECT_EQ(effect_of(record).reach, Reach::kNothing);
   record.status = 2;
-  EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(record).reach, Reach::kEverything);
 }
 
 TEST(LockEffect, TheCallOfAWorkerMeansNothing) {
   for (uint64_t flag : {0x00200000, 0x00000010, 0x00004000}) {
     LockRecord record = call(SYS_read, 1, {0, 0, 0});
     record.task_flags = flag;
-    EXPECT_EQ(effect_of(record, kEngine).reach, Reach::kEverything);
+    EXPECT_EQ(effect_of(record).reach, Reach::kEverything);
   }
 }
 

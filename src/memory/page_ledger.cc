@@ -7,9 +7,15 @@ namespace perdure::memory {
 Scan PageLedger::settle_written(const PageSet& among) {
   Scan scan;
   scan.data = written_.intersected(among);
-  known_ = known_.united(scan.data);
+  know(scan.data);
   written_ = written_.without(scan.data);
   return scan;
+}
+
+// Mostly they are known, and then the large set needs no copy.
+void PageLedger::know(const PageSet& pages) {
+  const PageSet more = pages.without(known_);
+  if (!more.empty()) known_ = known_.united(more);
 }
 
 Scan PageLedger::settle(const PageSet& populated) {
@@ -21,8 +27,19 @@ Scan PageLedger::settle(const PageSet& populated) {
   return scan;
 }
 
+Scan PageLedger::settle_within(const PageSet& where, const PageSet& populated) {
+  const PageSet known_here = where.intersected(known_);
+  Scan scan;
+  scan.data = populated.intersected(written_).united(populated.without(known_here));
+  scan.absent = known_here.without(populated);
+  if (!scan.absent.empty()) known_ = known_.without(scan.absent);
+  know(populated);
+  written_ = written_.without(where);
+  return scan;
+}
+
 void PageLedger::give_back(const PageSet& pages) {
-  known_ = known_.united(pages);
+  know(pages);
   written_ = written_.united(pages);
 }
 

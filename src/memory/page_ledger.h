@@ -17,10 +17,17 @@ class PageLedger {
   Scan settle_written(const PageSet& among);
   // kCut. populated: the pages of the areas that have content of their own, exactly.
   Scan settle(const PageSet& populated);
+  // The same where only the pages of `where` were looked at, and all others are as they were.
+  Scan settle_within(const PageSet& where, const PageSet& populated);
+  // What the store may hold of pages, and pages that are noted and were not yielded yet.
+  const PageSet& known() const { return known_; }
+  const PageSet& written() const { return written_; }
   // Pages to be looked at anew, as if they had been stored and then written.
   void give_back(const PageSet& pages);
 
  private:
+  void know(const PageSet& pages);
+
   PageSet known_;    // yielded as data and not as absent since: what the store may hold
   PageSet written_;  // to be yielded if populated
 };

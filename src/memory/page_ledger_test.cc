@@ -59,5 +59,19 @@ TEST(PageLedger, WhatIsGivenBackComesAgainAsDataOrAsAbsent) {
   EXPECT_EQ(scan.absent, pages({1}));
 }
 
+TEST(PageLedger, ALookAtSomePagesLeavesTheOthersAsTheyWere) {
+  PageLedger ledger;
+  ledger.settle(pages({1, 5, 7, 20}));
+  ledger.note_written(pages({5, 20}));
+  Scan scan = ledger.settle_within(pages({4, 5, 6, 7, 8}), pages({5, 8}));
+  EXPECT_EQ(scan.data, pages({5, 8}));
+  EXPECT_EQ(scan.absent, pages({7}));
+  EXPECT_EQ(ledger.known(), pages({1, 5, 8, 20}));
+  EXPECT_EQ(ledger.written(), pages({20}));
+  Scan all = ledger.settle(pages({1, 5, 8, 20}));
+  EXPECT_EQ(all.data, pages({20}));
+  EXPECT_TRUE(all.absent.empty());
+}
+
 }  // namespace
 }  // namespace perdure::memory

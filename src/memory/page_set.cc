@@ -1,6 +1,7 @@
 #include "memory/page_set.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "base/assert.h"
 #include "base/limits.h"
@@ -16,6 +17,21 @@ void append(std::vector<PageRun>& runs, PageRun run) {
   }
   PD_ASSERT(run.first >= runs.back().first);
   runs.back().count = std::max(runs.back().end(), run.end()) - runs.back().first;
+}
+
+// The first of these runs that ends after `page`. Doubling steps: whoever walks a small set beside
+// a large one pays for the small one.
+using Runs = std::vector<PageRun>::const_iterator;
+Runs skip_to(Runs run, Runs end, uint64_t page) {
+  for (std::ptrdiff_t step = 1; run != end && run->end() <= page; step *= 2) {
+    const Runs next = end - run > step ? run + step : end;
+    if (next != end && next->end() <= page) {
+      run = next;
+      continue;
+    }
+    return std::partition_point(run, next, [&](const PageRun& r) { return r.end() <= page; });
+  }
+  return run;
 }
 
 }  // namespace
@@ -76,9 +92,9 @@ PageSet PageSet::intersected(const PageSet& other) const {
     uint64_t end = std::min(a->end(), b->end());
     if (first < end) append(out.runs_, PageRun{first, end - first});
     if (a->end() < b->end()) {
-      ++a;
+      a = skip_to(a + 1, runs_.end(), b->first);
     } else {
-      ++b;
+      b = skip_to(b + 1, other.runs_.end(), a->first);
     }
   }
   return out;
@@ -89,7 +105,7 @@ PageSet PageSet::without(const PageSet& other) const {
   auto hole = other.runs_.begin();
   for (const PageRun& run : runs_) {
     uint64_t first = run.first;
-    while (hole != other.runs_.end() && hole->end() <= first) ++hole;
+    hole = skip_to(hole, other.runs_.end(), first);
     for (auto cut = hole; cut != other.runs_.end() && cut->first < run.end(); ++cut) {
       if (cut->first > first) append(out.runs_, PageRun{first, cut->first - first});
       first = std::max(first, cut->end());

@@ -1,6 +1,7 @@
 // PageSet: a set of page numbers (address / 4096 or offset / 4096) as sorted, disjoint,
 // non-adjacent runs. Memory is 16 bytes a run. Iterating is in ascending order. Set operations are
-// linear in the runs.
+// linear in the runs,
+// and in those of the smaller set alone where it is much smaller and the result is no larger.
 #pragma once
 
 #include <cstddef>

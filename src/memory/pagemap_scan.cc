@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -15,47 +16,120 @@
 namespace perdure::memory {
 
 Result<std::unique_ptr<Tracker>> PagemapScanTracker::create(pid_t pid, Fd uffd,
-                                                            const TrackerFeatures& features) {
+                                                            const TrackerFeatures& features,
+                                                            LazyGuide* guide) {
   PD_ASSERT(uffd.valid());
   PD_TRY(kernel::enable_uffd(uffd, kernel::abi::kUffdFeatureWpAsync));
   return std::unique_ptr<Tracker>(
-      std::make_unique<PagemapScanTracker>(Enabled(), pid, std::move(uffd), features));
+      std::make_unique<PagemapScanTracker>(Enabled(), pid, std::move(uffd), features, guide));
 }
 
 Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
-  if (mode == Mode::kCut) return scan_areas(areas, mode);
+  if (mode == Mode::kCut) return cut(areas);
+  if (areas.empty()) return Scan{};
+  follow_guide();
   if (PD_TRY(may_read_directly(pid_))) return Scan{};
-  Scan scan = PD_TRY(scan_areas(areas, mode));
+  Scan scan = PD_TRY(pass(areas));
   // If a direct read began meanwhile, nothing that was protected now may count as unwritten.
   if (PD_TRY(may_read_directly(pid_))) ledger_.note_written(scan.data);
   return scan;
 }
 
-Result<Scan> PagemapScanTracker::scan_areas(std::span<const Area> areas, Mode mode) {
-  if (areas.empty()) return mode == Mode::kCut ? ledger_.settle({}) : Scan{};
-  // Opened each time, because the descriptor stays with the address space that the process has now.
-  Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
-  uint64_t start = areas.front().start, end = areas.back().end;
-  const PageSet anonymous = pages_of(areas, AreaKind::kAnonymous);
-  // Areas that are not tracked yet and pages of files wait for the cut, when the process stands
-  // still: an area is registered whole, and a page may change between its comparison and its copy.
-  if (mode == Mode::kPrecopy) {
-    ledger_.note_written(PD_TRY(walker_.scan_written(pagemap, start, end)));
-    return ledger_.settle_written(anonymous);
+// Only while the process runs: to make a guide takes milliseconds.
+void PagemapScanTracker::follow_guide() {
+  if (guide_ == nullptr || scope_.follows() || resident_pages_ < guided_pages_min_) return;
+  WriteGuide* const guide = guide_->get();
+  if (guide == nullptr) {
+    guide_ = nullptr;
+    return;
   }
-  const PageWalker::Look look = PD_TRY(walker_.look(pagemap, start, end));
-  ledger_.note_written(PD_TRY(walker_.protect(pagemap, look.written)));
-  const PageSet others =
-      PD_TRY(walker_.scan_populated(pagemap, start, end, PageWalker::Among::kUnprotected));
+  auto space = guide->watch(pid_);
+  if (space.ok()) scope_.follow(std::move(*space));
+}
+
+// Areas that are not tracked yet and pages of files wait for the cut, when the process stands
+// still: an area is registered whole, and a page may change between its comparison and its copy.
+Result<Scan> PagemapScanTracker::pass(std::span<const Area> areas) {
+  // Opened each time, because the descriptor stays with the address space that the process has now.
+  const Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
+  const Places places = scope_.places_for_pass(areas);
+  for (const PageRun& run : places.look.runs()) {
+    ledger_.note_written(
+        PD_TRY(walker_.scan_written(pagemap, run.first << kPageShift, run.end() << kPageShift)));
+  }
+  return ledger_.settle_written(pages_of(areas, AreaKind::kAnonymous));
+}
+
+Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
+  if (areas.empty()) return ledger_.settle({});
+  const Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
+  const Places places = scope_.places_for_cut(areas, ledger_);
+  const PageSet all = pages_of(areas);
+  const PageSet anonymous = places.look.intersected(pages_of(areas, AreaKind::kAnonymous));
+  PageSet span;
+  span.add_bytes(areas.front().start, areas.back().end);
+  const PageWalker::Look found = PD_TRY(look(pagemap, places.look.intersected(span)));
+  ledger_.note_written(PD_TRY(walker_.protect(pagemap, found.written)));
+  const PageSet others = PD_TRY(unprotected(pagemap, places.unregistered));
   const PageSet fresh = others.intersected(anonymous);
   ledger_.note_written(fresh);
   PD_TRY(protect_fresh(pagemap, areas, fresh));
   const PageSet in_files = others.intersected(pages_of(areas, AreaKind::kFilePrivate));
   ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files)));
-  Scan scan = ledger_.settle(anonymous.without(look.empty).united(in_files));
-  scan.guard = look.guard.intersected(pages_of(areas));
+  const PageSet populated = anonymous.without(found.empty).united(in_files);
+  const std::vector<Area> registered = PD_TRY(register_areas(places, areas, populated));
+  Scan scan =
+      places.everything ? ledger_.settle(populated) : ledger_.settle_within(places.look, populated);
+  if (places.everything) resident_pages_ = populated.pages();
+  guard_pages_ = guard_pages_.without(places.look).united(found.guard).intersected(all);
+  scan.guard = guard_pages_;
   scan.newly_tracked_pages = fresh.pages();
+  scan.looked_pages = places.look.pages();
+  scope_.settle(areas, registered);
   return scan;
+}
+
+Result<PageWalker::Look> PagemapScanTracker::look(const Fd& pagemap, const PageSet& places) {
+  PageWalker::Look all;
+  for (const PageRun& run : places.runs()) {
+    const PageWalker::Look part =
+        PD_TRY(walker_.look(pagemap, run.first << kPageShift, run.end() << kPageShift));
+    for (const PageRun& each : part.written.runs()) all.written.add(each);
+    for (const PageRun& each : part.empty.runs()) all.empty.add(each);
+    for (const PageRun& each : part.guard.runs()) all.guard.add(each);
+  }
+  return all;
+}
+
+Result<PageSet> PagemapScanTracker::unprotected(const Fd& pagemap, const PageSet& places) {
+  PageSet all;
+  for (const PageRun& run : places.runs()) {
+    const PageSet part =
+        PD_TRY(walker_.scan_populated(pagemap, run.first << kPageShift, run.end() << kPageShift,
+                                      PageWalker::Among::kUnprotected));
+    for (const PageRun& each : part.runs()) all.add(each);
+  }
+  return all;
+}
+
+// A guide speaks only for what is registered for certain. Areas without pages can wait. Where there
+// is nothing to register, doing it once more tells whether the address space is still there.
+Result<std::vector<Area>> PagemapScanTracker::register_areas(const Places& places,
+                                                             std::span<const Area> areas,
+                                                             const PageSet& populated) {
+  std::vector<Area> registered;
+  if (!scope_.follows()) return registered;
+  const auto anonymous = std::find_if(areas.begin(), areas.end(), [](const Area& area) {
+    return area.kind == AreaKind::kAnonymous;
+  });
+  if (places.doubtful.empty() && anonymous != areas.end()) PD_TRY(protect_area(*anonymous));
+  for (const Area& area : places.doubtful) {
+    PageSet pages;
+    pages.add_bytes(area.start, area.end);
+    if (pages.intersected(populated).empty()) continue;
+    if (PD_TRY(protect_area(area))) registered.push_back(area);
+  }
+  return registered;
 }
 
 Status PagemapScanTracker::arm(std::span<const Area> areas) {
@@ -68,8 +142,15 @@ Status PagemapScanTracker::arm(std::span<const Area> areas) {
   return protect_fresh(pagemap, areas, fresh);
 }
 
-// Registers the anonymous areas that hold fresh pages, and protects those. An area that cannot be
-// registered stays as it is and is yielded whole by every scan.
+// An area that cannot be registered stays as it is and is yielded whole by every scan.
+Result<bool> PagemapScanTracker::protect_area(const Area& area) {
+  Status registered = kernel::register_uffd_wp(uffd_, area.start, area.end - area.start);
+  if (registered.ok()) return true;
+  if (registered.error().code() == Code::kGone) return std::move(registered).error();
+  return false;
+}
+
+// Registers the anonymous areas that hold fresh pages, and protects those.
 Status PagemapScanTracker::protect_fresh(const Fd& pagemap, std::span<const Area> areas,
                                          const PageSet& fresh) {
   auto run = fresh.runs().begin();
@@ -77,11 +158,8 @@ Status PagemapScanTracker::protect_fresh(const Fd& pagemap, std::span<const Area
     while (run != fresh.runs().end() && run->end() << kPageShift <= area.start) ++run;
     if (run == fresh.runs().end()) break;
     if (run->first << kPageShift >= area.end || area.kind != AreaKind::kAnonymous) continue;
-    Status registered = kernel::register_uffd_wp(uffd_, area.start, area.end - area.start);
-    if (registered.ok()) {
+    if (PD_TRY(protect_area(area))) {
       ledger_.note_written(PD_TRY(walker_.scan_written(pagemap, area.start, area.end)));
-    } else if (registered.error().code() == Code::kGone) {
-      return std::move(registered).error();
     }
   }
   return {};

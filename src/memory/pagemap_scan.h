@@ -5,17 +5,20 @@
 // (under the page table lock), and drops it at the first write, when the page is unmapped or
 // replaced, in a child of fork, and when it is moved by mremap. A mapping that is not registered
 // has no protection, so its pages count as written. What is not protected and has content is
-// reported; hence everything that differs from what was reported last is reported. Pages that were
+// reported; hence everything that differs from what was reported last is reported. A guide only
+// tells where nothing of all that can have happened (write_guide.h). Pages that were
 // never touched are left alone: once they get content, they are unprotected.
 #pragma once
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "base/fd.h"
 #include "memory/page_hashes.h"
 #include "memory/page_ledger.h"
 #include "memory/page_walk.h"
+#include "memory/scan_scope.h"
 #include "memory/tracker.h"
 
 namespace perdure::memory {
@@ -23,7 +26,7 @@ namespace perdure::memory {
 class PagemapScanTracker final : public Tracker {
  public:
   static Result<std::unique_ptr<Tracker>> create(pid_t pid, Fd uffd,
-                                                 const TrackerFeatures& features);
+                                                 const TrackerFeatures& features, LazyGuide* guide);
 
   TrackerKind kind() const override { return TrackerKind::kPagemapScan; }
   Result<Scan> scan(std::span<const Area> areas, Mode mode) override;
@@ -35,11 +38,22 @@ class PagemapScanTracker final : public Tracker {
     friend class PagemapScanTracker;
     Enabled() = default;
   };
-  PagemapScanTracker(Enabled, pid_t pid, Fd uffd, const TrackerFeatures& features)
-      : pid_(pid), uffd_(std::move(uffd)), walker_(features) {}
+  PagemapScanTracker(Enabled, pid_t pid, Fd uffd, const TrackerFeatures& features, LazyGuide* guide)
+      : pid_(pid),
+        uffd_(std::move(uffd)),
+        walker_(features),
+        guide_(guide),
+        guided_pages_min_(features.guided_pages_min) {}
 
  private:
-  Result<Scan> scan_areas(std::span<const Area> areas, Mode mode);
+  Result<Scan> pass(std::span<const Area> areas);
+  Result<Scan> cut(std::span<const Area> areas);
+  void follow_guide();
+  Result<PageWalker::Look> look(const Fd& pagemap, const PageSet& places);
+  Result<PageSet> unprotected(const Fd& pagemap, const PageSet& places);
+  Result<std::vector<Area>> register_areas(const Places& places, std::span<const Area> areas,
+                                           const PageSet& populated);
+  Result<bool> protect_area(const Area& area);
   Status protect_fresh(const Fd& pagemap, std::span<const Area> areas, const PageSet& fresh);
 
   pid_t pid_;
@@ -47,6 +61,11 @@ class PagemapScanTracker final : public Tracker {
   PageWalker walker_;
   PageLedger ledger_;
   PageHashes file_pages_;
+  PageSet guard_pages_;  // as of the last cut
+  LazyGuide* guide_;     // null: none, or none any more
+  uint64_t guided_pages_min_;
+  uint64_t resident_pages_ = 0;  // as of the last cut that looked everywhere
+  ScanScope scope_;
 };
 
 }  // namespace perdure::memory

@@ -38,6 +38,7 @@ TrackerFeatures probe_tracker_features(std::string_view disabled) {
   features.wp_async = !names(disabled, "wp_async") && kernel::has_async_write_protection();
   features.guard = features.pagemap_scan && kernel::has_guard_pages_in_scan();
   features.soft_dirty = !names(disabled, "soft_dirty") && kernel::has_soft_dirty();
+  features.write_guide = !names(disabled, "write_guide");
   return features;
 }
 
@@ -47,10 +48,11 @@ TrackerKind best_tracker(const TrackerFeatures& features) {
 }
 
 Result<std::unique_ptr<Tracker>> Tracker::create(TrackerKind kind, pid_t pid, Fd uffd,
-                                                 const TrackerFeatures& features) {
+                                                 const TrackerFeatures& features,
+                                                 LazyGuide* guide) {
   switch (kind) {
     case TrackerKind::kPagemapScan:
-      return PagemapScanTracker::create(pid, std::move(uffd), features);
+      return PagemapScanTracker::create(pid, std::move(uffd), features, guide);
     case TrackerKind::kSoftDirty:
       return std::unique_ptr<Tracker>(std::make_unique<SoftDirtyTracker>(pid, features));
     case TrackerKind::kFull:

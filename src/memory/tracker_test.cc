@@ -12,6 +12,7 @@
 
 #include "memory/test_mirror.h"
 #include "memory/test_target.h"
+#include "memory/write_guide.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -34,6 +35,7 @@ struct Choice {
   const char* name;
   const char* disabled;
   TrackerKind kind;
+  bool guided = false;
 };
 
 class EveryTracker : public testing::TestWithParam<Choice> {
@@ -43,11 +45,18 @@ class EveryTracker : public testing::TestWithParam<Choice> {
     if (best_tracker(features_) != GetParam().kind) {
       GTEST_SKIP() << "this kernel lacks what " << GetParam().name << " needs";
     }
+    if (GetParam().guided && guide_.get() == nullptr) GTEST_SKIP() << "no write_guide";
   }
   std::unique_ptr<Tracker> tracker_of(Target& target) {
     Fd uffd = GetParam().kind == TrackerKind::kPagemapScan ? target.take_uffd() : Fd();
-    auto tracker = Tracker::create(GetParam().kind, target.pid(), std::move(uffd), features_);
+    features_.guided_pages_min = 0;
+    auto tracker = Tracker::create(GetParam().kind, target.pid(), std::move(uffd), features_,
+                                   GetParam().guided ? &guide_ : nullptr);
     EXPECT_TRUE(tracker.ok()) << tracker.error().to_string();
+    // A guide is looked for in the first pass.
+    if (GetParam().guided) {
+      EXPECT_TRUE((*tracker)->scan(target.areas(), Mode::kPrecopy).ok());
+    }
     EXPECT_EQ((*tracker)->kind(), GetParam().kind);
     return std::move(*tracker);
   }
@@ -83,6 +92,7 @@ class EveryTracker : public testing::TestWithParam<Choice> {
   uint64_t start_ = 0;
   uint64_t end_ = ~uint64_t{0};
   TrackerFeatures features_;
+  LazyGuide guide_{LazyGuide::Use::kAllowed};
 };
 
 uint8_t* map_pages(size_t pages, int protection = PROT_READ | PROT_WRITE, int flags = 0,
@@ -540,6 +550,7 @@ TEST_P(EveryTracker, RandomOperationsAreFollowedExactly) {
 INSTANTIATE_TEST_SUITE_P(
     All, EveryTracker,
     testing::Values(Choice{"pagemap_scan", "", TrackerKind::kPagemapScan},
+                    Choice{"guided", "", TrackerKind::kPagemapScan, true},
                     Choice{"soft_dirty", "pagemap_scan", TrackerKind::kSoftDirty},
                     Choice{"full_by_scan", "wp_async,soft_dirty", TrackerKind::kFull},
                     Choice{"full_by_pagemap", "pagemap_scan,soft_dirty", TrackerKind::kFull}),
@@ -551,31 +562,6 @@ TEST(TrackerFeatures, CanBeDisabledByName) {
   EXPECT_EQ(best_tracker(none), TrackerKind::kFull);
   EXPECT_EQ(probe_tracker_features("pagemap").pagemap_scan,
             probe_tracker_features("").pagemap_scan);
-}
-
-TEST(PagemapScanTracker, SaysThatTheAddressSpaceIsAnother) {
-  TrackerFeatures features = probe_tracker_features("");
-  if (best_tracker(features) != TrackerKind::kPagemapScan)
-    GTEST_SKIP() << "no PAGEMAP_SCAN with WP_ASYNC";
-  Target target([](Gate& gate) {
-    gate.meet();
-    execl("/bin/sleep", "sleep", "100", nullptr);
-  });
-  auto tracker =
-      Tracker::create(TrackerKind::kPagemapScan, target.pid(), target.take_uffd(), features);
-  ASSERT_TRUE(tracker.ok());
-  target.receive();
-  ASSERT_TRUE((*tracker)->scan(target.areas(), Mode::kCut).ok());
-  target.go();
-  std::string exe = "/proc/" + std::to_string(target.pid()) + "/exe";
-  char link[256] = {};
-  while (readlink(exe.c_str(), link, sizeof(link) - 1) > 0 &&
-         std::string(link).find("sleep") == std::string::npos) {
-    sched_yield();
-  }
-  auto scan = (*tracker)->scan(target.areas(), Mode::kCut);
-  ASSERT_FALSE(scan.ok());
-  EXPECT_EQ(scan.error().code(), Code::kGone);
 }
 
 }  // namespace

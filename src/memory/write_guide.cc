@@ -102,7 +102,7 @@ Result<std::unique_ptr<WriteGuide>> WriteGuide::create() {
 Status WriteGuide::attach() {
   const kernel::Btf btf = PD_TRY(kernel::Btf::read_kernel());
   const GuidePrograms programs(PD_TRY(KernelLayout::read(btf)),
-                               GuideMaps{spaces_.map(), states_.map()});
+                               GuideMaps{spaces_.map(), states_.map()}, getpid());
   const std::pair<const char*, kernel::BpfCode> parts[] = {
       {"btf_trace_page_fault_user", programs.user_fault()},
       {"btf_trace_page_fault_kernel", programs.kernel_fault()},
@@ -156,6 +156,15 @@ Result<std::unique_ptr<WatchedSpace>> WriteGuide::watch(pid_t pid) {
   return std::make_unique<WatchedSpace>(*this, found, key);
 }
 
+WriteGuide* LazyGuide::get() {
+  if (wanted_ && guide_ == nullptr) {
+    auto made = WriteGuide::create();
+    if (made.ok()) guide_ = std::move(*made);
+    wanted_ = made.ok();
+  }
+  return guide_.get();
+}
+
 WatchedSpace::WatchedSpace(WriteGuide& guide, uint64_t space, uint32_t key)
     : guide_(guide),
       space_(space),
@@ -191,7 +200,7 @@ void WatchedSpace::collect_records() {
     const LockRecord record = place;
     std::atomic_thread_fence(std::memory_order_acquire);
     if (load(place.number) != records_read_ + 1) everything_ = true;  // overtaken
-    const LockEffect effect = effect_of(record, getpid());
+    const LockEffect effect = effect_of(record);
     if (effect.reach == LockEffect::Reach::kEverything) everything_ = true;
     if (effect.reach == LockEffect::Reach::kNothing) continue;
     PageSet pages;

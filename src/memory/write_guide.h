@@ -50,6 +50,19 @@ class WriteGuide {
   std::vector<Fd> links_;
 };
 
+// A guide that is made when it is first wanted, which takes some milliseconds.
+class LazyGuide {
+ public:
+  enum class Use : uint8_t { kAllowed, kForbidden };
+  explicit LazyGuide(Use use) : wanted_(use == Use::kAllowed) {}
+  // Null where there cannot be one.
+  WriteGuide* get();
+
+ private:
+  bool wanted_;
+  std::unique_ptr<WriteGuide> guide_;
+};
+
 class WatchedSpace {
  public:
   WatchedSpace(WriteGuide& guide, uint64_t space, uint32_t key);

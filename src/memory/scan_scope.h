@@ -1,0 +1,44 @@
+// Where a tracker has to look: everywhere, or, once a guide watches the address space, at the
+// places that it tells, and at mappings that it cannot speak for, because they are not, or may not
+// be, registered with the tracker's userfaultfd.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "memory/page_ledger.h"
+#include "memory/page_set.h"
+#include "memory/tracker.h"
+#include "memory/write_guide.h"
+
+namespace perdure::memory {
+
+struct Places {
+  bool everything = true;
+  PageSet look;          // from the first area's start to the last one's end, or parts of that
+  PageSet unregistered;  // of it: mappings that may not be registered
+  std::vector<Area> doubtful;  // the anonymous areas among them
+};
+
+class ScanScope {
+ public:
+  // From now on the guide is asked. Until the first settle() it is everything still.
+  void follow(std::unique_ptr<WatchedSpace> space) { space_ = std::move(space); }
+  bool follows() const { return space_ != nullptr; }
+
+  // areas: not empty. While the process runs.
+  Places places_for_pass(std::span<const Area> areas);
+  // While it is stopped. What the ledger has noted is to be looked at, too.
+  Places places_for_cut(std::span<const Area> areas, const PageLedger& ledger);
+  // The process is stopped and all places for the cut were looked at; these areas are known to be
+  // registered now.
+  void settle(std::span<const Area> areas, std::span<const Area> registered);
+
+ private:
+  std::unique_ptr<WatchedSpace> space_;
+  PageSet registered_;       // as of the last settle()
+  std::vector<Area> areas_;  // of the last settle()
+};
+
+}  // namespace perdure::memory
