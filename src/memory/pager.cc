@@ -289,7 +289,11 @@ Status Pager::place(Served* served, uint64_t page, Bytes bytes, bool* again) {
 }
 
 Result<Pager::Progress> Pager::fill() {
-  if (monotonic_ns() < fill_from_ns_) return Progress::kNone;
+  if (monotonic_ns() < fill_from_ns_) {
+    ahead_
+        ->hear();  // begin_fill() has been heard; or wait() would find it readable again and again
+    return Progress::kNone;
+  }
   ask_for_more();
   if (!block_) {
     block_ = ahead_->take();

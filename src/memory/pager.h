@@ -48,7 +48,7 @@ class Pager {
   struct Options {
     // From begin_fill() until the background reader begins: it would take the processor from the
     // program just when its first touches come.
-    uint64_t fill_delay_ms = 20;
+    uint64_t fill_delay_ms = 10;
     Fd keeper;  // the socket; invalid: nobody keeps copies
   };
 

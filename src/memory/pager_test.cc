@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <thread>
@@ -111,6 +113,19 @@ TEST_F(PagerTest, BringsEverythingWithoutATouch) {
   thread_.join();
   EXPECT_EQ(left_, 0u);
   pager_->with_descriptors([](const std::vector<int>& open) { EXPECT_TRUE(open.empty()); });
+  EXPECT_EQ(target_->step(), 0u);
+  thread_ = std::thread([] {});
+  EXPECT_TRUE(end().ok());
+}
+
+TEST_F(PagerTest, WaitsForItsTimeWithoutTakingTheProcessor) {
+  begin([](Target::Gate& gate,
+           const volatile uint8_t* memory) { gate.meet(wrong_page(memory, 0, kPages)); },
+        300);
+  const clock_t before = clock();
+  usleep(250'000);
+  EXPECT_LT(clock() - before, CLOCKS_PER_SEC / 100);
+  thread_.join();
   EXPECT_EQ(target_->step(), 0u);
   thread_ = std::thread([] {});
   EXPECT_TRUE(end().ok());

@@ -64,9 +64,13 @@ void ReadAhead::wake_owner() {
   (void)!::write(ready_.get(), &one, sizeof(one));
 }
 
-std::optional<ReadAhead::Block> ReadAhead::take() {
+void ReadAhead::hear() {
   uint64_t count = 0;
   (void)!::read(ready_.get(), &count, sizeof(count));
+}
+
+std::optional<ReadAhead::Block> ReadAhead::take() {
+  hear();
   const std::lock_guard lock(mutex_);
   if (read_.empty()) return std::nullopt;
   Block block = std::move(read_.front());

@@ -54,6 +54,8 @@ class ReadAhead {
   void done();
   // From any thread: makes ready_fd() readable.
   void wake_owner();
+  // Makes it unreadable; while nothing was asked for.
+  void hear();
   // Readable when take() has something new.
   int ready_fd() const { return ready_.get(); }
 
