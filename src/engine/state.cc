@@ -23,6 +23,10 @@ Result<std::unique_ptr<GroupState>> GroupState::create(std::string name,
   kernel::Features features = PD_TRY(kernel::Features::from_environment());
   memory::TrackerFeatures tracking =
       memory::probe_tracker_features(disabled == nullptr ? "" : disabled);
+  // For tests, so that small programs are guided, too.
+  if (const char* pages = std::getenv("PERDURE_GUIDED_PAGES_MIN")) {
+    tracking.guided_pages_min = std::strtoull(pages, nullptr, 10);
+  }
   memory::Copier copier = PD_TRY(memory::Copier::create(memory::Copier::Populate::kOnUse));
   auto state = std::make_unique<GroupState>(std::move(name), std::move(store), std::move(features),
                                             tracking, std::move(copier));

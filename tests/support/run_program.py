@@ -20,8 +20,8 @@ TRACKERS = {  # what must be disabled for the next best way of finding changed p
 LAZY = {"PERDURE_LAZY": "mapping_pages=1,space_pages=1,delay_ms=150"}
 MODES = ["native", "save_and_continue", "save_kill_restore", "incremental", "restore_older", "attach", "attach_isolate",
          "detach", "takeover", "engine_lost", "restore_eager", "restore_lazy", "lazy_checkpoint", "lazy_engine_lost", "refused",
-         "every", *TRACKERS]
-EVERY = ["--every", "10ms"]  # mode every: a hundred epochs a second from the first instruction on
+         "every", "every_guided", *TRACKERS]
+EVERY = ["--every", "10ms"]  # modes every*: a hundred epochs a second from the first instruction on
 
 
 class Session:
@@ -33,6 +33,8 @@ class Session:
         self.mode = options.mode
         self.attached = self.mode.startswith(("attach", "detach"))
         self.perdure = None if self.mode == "native" else Perdure(workspace, TRACKERS.get(self.mode, ""))
+        if self.mode == "every_guided":  # small programs are not, by themselves
+            self.perdure.extra["PERDURE_GUIDED_PAGES_MIN"] = "0"
         self.next_look = 0.0
         self.process = None  # started by us rather than by perdure
         os.mkdir(workspace.path("io"))
@@ -43,7 +45,7 @@ class Session:
         if self.attached:
             environment["PERDURE_TEST_SLACK_MS"] = "20000"  # clocks do not continue in a shared namespace
         if self.perdure and not self.attached:
-            self.perdure.run(self.options.program, extra=EVERY if self.mode == "every" else (), **environment)
+            self.perdure.run(self.options.program, extra=EVERY if self.mode.startswith("every") else (), **environment)
             return
         self.process = subprocess.Popen(
             [self.options.program], env=self.workspace.environment(**environment), stdin=subprocess.DEVNULL,
@@ -153,7 +155,7 @@ class Session:
         if mode == "refused":
             self.check_refusal()
             return
-        if mode == "every":
+        if mode.startswith("every"):
             perdure.await_epoch_after(time.time_ns())
             self.lose_with_engine() if number % 2 == 0 else self.lose()
             perdure.restore()
