@@ -52,8 +52,9 @@ Status check_apart(std::vector<const ProcessView*> processes, Shared what) {
   std::sort(processes.begin(), processes.end(), [&](const ProcessView* a, const ProcessView* b) {
     if (a == b || !failed.ok()) return false;
     auto order = kernel::kcmp(a->pid, b->pid, what);
-    if (!order.ok()) failed = std::move(order).error();
-    return order.ok() && *order < 0;
+    if (order.ok()) return *order < 0;
+    failed = std::move(order).error();
+    return false;
   });
   PD_TRY(std::move(failed));
   for (size_t i = 1; i < processes.size(); ++i) {

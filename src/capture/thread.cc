@@ -13,7 +13,6 @@ namespace perdure::capture {
 namespace {
 
 using kernel::Batch;
-using kernel::OnError;
 
 Status put_scheduling(pid_t tid, const kernel::proc::TaskStatus& status, object::Thread* record) {
   const auto attributes = PD_TRY(kernel::sched_getattr(tid));
