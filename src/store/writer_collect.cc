@@ -15,9 +15,11 @@ constexpr uint64_t kWorthEpochs = 256;
 constexpr uint64_t kWorthSegments = 2;
 // Copied in one pass when nobody waits for it.
 constexpr uint64_t kCopyBytesMax = 64u << 20;
-// The collector rests so many times as long as it worked; less when the log is more than half dead
-// (and two segments of the largest size).
+// The collector rests so many times as long as it worked.
 constexpr uint64_t kRestShare = 7;
+// When the log is more than half dead (and two segments of the largest size), it copies more at a
+// time, and rests less.
+constexpr uint64_t kCopyBytesMaxCrowded = 256u << 20;
 constexpr uint64_t kRestShareCrowded = 1;
 constexpr uint64_t kCrowdedSlack = 2 * kSegmentBytesMax;
 // Of the log: when so much of it was forgotten, a pass is worth it.
@@ -30,6 +32,11 @@ constexpr size_t kRewriteMax = 8;
 constexpr size_t kLineMax = 32;
 // A policy is applied once there is one more epoch for so many that were kept.
 constexpr size_t kRetainShare = 64;
+
+// live_bytes: when the last pass looked; 0: none has.
+bool is_crowded(const LogSpace& space, uint64_t live_bytes) {
+  return live_bytes != 0 && space.allocated_bytes > 2 * live_bytes + kCrowdedSlack;
+}
 
 }  // namespace
 
@@ -95,7 +102,7 @@ Result<CollectReport> WriterCore::retain(const Retention& policy) {
   if (!status.ok()) collect_error_ = status.error();
   if (collecting_ == Collecting::kNo && ready_ && !failed_ && log_.queue().failure().ok() &&
       worth_collecting() && (in_caller || setup_.clock->monotonic_ns() >= collect_after_ns_)) {
-    start_collecting(kCopyBytesMax);
+    start_collecting(is_crowded(*log_.space(), live_bytes_) ? kCopyBytesMaxCrowded : kCopyBytesMax);
   }
   const CollectReport done = report_since_last();
   report.segments_deleted = done.segments_deleted;
@@ -184,8 +191,7 @@ void WriterCore::end_collecting() {
   line_.clear();
   const uint64_t busy_ns = collector_->totals().busy_ns - collected_ns_;
   collected_ns_ = collector_->totals().busy_ns;
-  const bool crowded = log_.space()->allocated_bytes > 2 * live_bytes_ + kCrowdedSlack;
-  const uint64_t share = crowded ? kRestShareCrowded : kRestShare;
+  const uint64_t share = is_crowded(*log_.space(), live_bytes_) ? kRestShareCrowded : kRestShare;
   collect_after_ns_ = setup_.clock->monotonic_ns() + share * busy_ns;
 }
 
