@@ -165,9 +165,12 @@ Status requeue(const FileContext& context, const UnixState& state) {
   Status status;
   for (size_t i = 0; i < origins.size() && status.ok(); ++i) {
     Result<Peeked> message = kernel::take_message(state.entry->duplicate.get(), largest);
+    if (message.ok() && *message) {
+      taken.push_back(std::move(**message));
+      continue;
+    }
     if (!message.ok()) status = std::move(message).error();
-    if (!message.ok() || !*message) break;
-    taken.push_back(std::move(**message));
+    break;
   }
   for (size_t i = 0; i < taken.size(); ++i) {
     const Status sent = send_again(context, origins[i], taken[i]);

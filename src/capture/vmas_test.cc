@@ -40,7 +40,8 @@ uint64_t number_of(const void* address) { return reinterpret_cast<uint64_t>(addr
 // A file of a few pages in the working directory, removed at the end.
 class TemporaryFile {
  public:
-  explicit TemporaryFile(std::string folder = std::filesystem::current_path(), size_t pages = 4)
+  explicit TemporaryFile(const std::string& folder = std::filesystem::current_path(),
+                         size_t pages = 4)
       : path_(folder + "/vmas_test." + std::to_string(getpid())) {
     file_ = Fd::adopt(open(path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
     PD_ASSERT(file_.valid());

@@ -20,7 +20,8 @@ enum class CallersStreams : uint8_t { kKeep, kSilence };
 // The part that all share: the group's folder and its store, locked for this engine.
 class StoreTask : public EngineTask {
  public:
-  StoreTask(GroupPlace place, SettingsChange change) : place_(std::move(place)), change_(change) {}
+  StoreTask(GroupPlace place, SettingsChange change)
+      : place_(std::move(place)), change_(std::move(change)) {}
 
   GroupSettings settings() const override { return settings_; }
   void undo() override;
@@ -50,7 +51,9 @@ class StartTask final : public StoreTask {
  public:
   StartTask(GroupPlace place, engine::StartOptions options, CallersStreams streams,
             SettingsChange change)
-      : StoreTask(std::move(place), change), options_(std::move(options)), streams_(streams) {}
+      : StoreTask(std::move(place), std::move(change)),
+        options_(std::move(options)),
+        streams_(streams) {}
   Status lock() override { return lock_new(); }
   Result<std::unique_ptr<GroupControl>> begin(control::Started& started) override;
 
@@ -62,7 +65,7 @@ class StartTask final : public StoreTask {
 class AttachTask final : public StoreTask {
  public:
   AttachTask(GroupPlace place, engine::AttachOptions options, SettingsChange change)
-      : StoreTask(std::move(place), change), options_(std::move(options)) {}
+      : StoreTask(std::move(place), std::move(change)), options_(std::move(options)) {}
   Status lock() override { return lock_new(); }
   Result<std::unique_ptr<GroupControl>> begin(control::Started& started) override;
 
@@ -73,7 +76,7 @@ class AttachTask final : public StoreTask {
 class TakeOverTask final : public StoreTask {
  public:
   TakeOverTask(GroupPlace place, SettingsChange change = {})
-      : StoreTask(std::move(place), change) {}
+      : StoreTask(std::move(place), std::move(change)) {}
   Status lock() override { return lock_existing(); }
   Result<std::unique_ptr<GroupControl>> begin(control::Started& started) override;
 };
@@ -84,7 +87,7 @@ class RestoreTask final : public StoreTask {
   // else empty.
   RestoreTask(GroupPlace place, engine::RestoreOptions options, std::string source,
               CallersStreams streams, SettingsChange change)
-      : StoreTask(std::move(place), change),
+      : StoreTask(std::move(place), std::move(change)),
         options_(std::move(options)),
         source_(std::move(source)),
         streams_(streams) {}
