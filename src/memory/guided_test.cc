@@ -53,6 +53,16 @@ Piece random_piece(std::mt19937& random, uint8_t* arena) {
   return {arena + first * kPageSize, count * kPageSize};
 }
 
+// Where memory can be written; elsewhere without a signal.
+void write_by_pipe(uint8_t* to, uint64_t value) {
+  int ends[2];
+  PD_ASSERT(pipe(ends) == 0);
+  PD_ASSERT(::write(ends[1], &value, sizeof(value)) == sizeof(value));
+  (void)!::read(ends[0], to, sizeof(value));
+  close(ends[0]);
+  close(ends[1]);
+}
+
 // Writes where memory can be written: the kernel does it, so that there is no signal elsewhere.
 void write_some(std::mt19937& random, const Piece& piece, int zero) {
   for (size_t at = 0; at < piece.size; at += kPageSize) {
@@ -61,12 +71,7 @@ void write_some(std::mt19937& random, const Piece& piece, int zero) {
     const uint64_t value = random();
     iovec from = {const_cast<uint64_t*>(&value), sizeof(value)}, there = {to, sizeof(value)};
     (void)!process_vm_readv(getpid(), &from, 1, &there, 1, 0);
-    int ends[2];
-    PD_ASSERT(pipe(ends) == 0);
-    PD_ASSERT(::write(ends[1], &value, sizeof(value)) == sizeof(value));
-    (void)!::read(ends[0], to, sizeof(value));
-    close(ends[0]);
-    close(ends[1]);
+    write_by_pipe(to, value);
   }
 }
 
@@ -161,8 +166,9 @@ void step(std::mt19937& random, uint8_t* arena, const Files& files) {
       break;
     }
     case 17:
+      // Makes the page writable without a fault, so that the write after it is none either.
       syscall(SYS_futex, piece.at, FUTEX_WAKE, 1, nullptr, nullptr, 0);
-      write_plainly(random, {piece.at, kPageSize});
+      write_by_pipe(piece.at + 8, random());
       break;
     case 18: {
       iovec parts[2] = {{piece.at, piece.size}, {other.at, other.size}};
