@@ -71,14 +71,28 @@ bool is_of_memory(const std::string& leaf) {
   return leaf == "maps" || leaf == "smaps" || leaf == "auxv" || leaf == "environ";
 }
 
+constexpr std::string_view kChildren = "/children";
+
 // The list of a thread that has ended is empty, and its number may be another thread's by now.
 bool is_ambiguous(const Place& place) {
-  return place.leaf.ends_with("/children") &&
+  return place.leaf.ends_with(kChildren) &&
          place.leaf != "task/" + std::to_string(place.pid) + "/children";
 }
 
+// Files that the kernel gives whole if there is room, so that a short answer is the end
+// (single_open in fs/proc).
+bool is_one_record(std::string_view leaf) {
+  const std::string_view name = leaf.substr(leaf.rfind('/') + 1);
+  return name == "stat" || name == "status" || name == "sched" || name == "syscall";
+}
+
+enum class Records : uint8_t { kOne, kMany };
+Records records_of(std::string_view leaf) {
+  return is_one_record(leaf) ? Records::kOne : Records::kMany;
+}
+
 // Nothing if reading fails, as it does once the process is gone.
-std::optional<std::string> read_whole(const Fd& file) {
+std::optional<std::string> read_whole(const Fd& file, Records records) {
   std::string text(kFirstRead, '\0');
   size_t used = 0;
   for (;;) {
@@ -88,6 +102,7 @@ std::optional<std::string> read_whole(const Fd& file) {
     if (got < 0) return std::nullopt;
     if (got == 0) break;
     used += static_cast<size_t>(got);
+    if (used < text.size() && records == Records::kOne) break;
     if (used == text.size()) text.resize(text.size() * 2);
   }
   text.resize(used);
@@ -166,16 +181,56 @@ std::optional<std::vector<pid_t>> list_kept(const std::string& path) {
   return std::nullopt;
 }
 
+namespace {
+
+// Reading fails once the thread is gone.
+bool is_there(const Fd& witness) {
+  char name[64];
+  return ::pread(witness.get(), name, sizeof(name), 0) > 0;
+}
+
+// An empty list is believed if another file of the same thread, opened by way of the same folder,
+// says that the thread is there.
+std::optional<Result<std::string>> read_children(Kept* kept, const Place& place) {
+  const std::string folder = place.leaf.substr(0, place.leaf.size() - kChildren.size());
+  const std::string witness = folder + "/comm as witness";
+  const auto known = kept->files.find(place.leaf);
+  if (known != kept->files.end()) {
+    std::optional<std::string> text = read_whole(known->second, Records::kMany);
+    if (text && (!text->empty() || is_there(kept->files.at(witness))))
+      return Result<std::string>(std::move(*text));
+    kept->files.erase(known);
+    kept->files.erase(witness);
+    registry.files -= 2;
+  }
+  const std::string path = "/proc/" + std::to_string(place.pid) + "/" + folder;
+  const Fd thread = Fd::adopt(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!thread.valid()) return std::nullopt;
+  Fd list = Fd::adopt(::openat(thread.get(), "children", O_RDONLY | O_CLOEXEC));
+  Fd comm = Fd::adopt(::openat(thread.get(), "comm", O_RDONLY | O_CLOEXEC));
+  if (!list.valid() || !comm.valid()) return std::nullopt;
+  std::optional<std::string> text = read_whole(list, Records::kMany);
+  if (!text) return std::nullopt;
+  if (registry.files > kFilesMax) registry.close_files(kept);
+  kept->files.emplace(place.leaf, std::move(list));
+  kept->files.emplace(witness, std::move(comm));
+  registry.files += 2;
+  return Result<std::string>(std::move(*text));
+}
+
+}  // namespace
+
 std::optional<Result<std::string>> read_kept(const std::string& path) {
   const std::lock_guard<std::mutex> hold(lock);
   if (registry.processes.empty()) return std::nullopt;
   const std::optional<Place> place = place_of(path);
   if (!place) return std::nullopt;
   auto kept = registry.processes.find(place->pid);
-  if (kept == registry.processes.end() || is_ambiguous(*place)) return std::nullopt;
+  if (kept == registry.processes.end()) return std::nullopt;
+  if (is_ambiguous(*place)) return read_children(&kept->second, *place);
   auto [file, added] = kept->second.files.try_emplace(place->leaf);
   if (!added) {
-    std::optional<std::string> text = read_whole(file->second);
+    std::optional<std::string> text = read_whole(file->second, records_of(place->leaf));
     const bool believed =
         text && (!text->empty() || (!is_of_memory(place->leaf) && kept->second.is_there()));
     if (believed) return Result<std::string>(std::move(*text));
@@ -184,7 +239,7 @@ std::optional<Result<std::string>> read_kept(const std::string& path) {
   }
   file->second = Fd::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   std::optional<std::string> text;
-  if (file->second.valid()) text = read_whole(file->second);
+  if (file->second.valid()) text = read_whole(file->second, records_of(place->leaf));
   if (text) {
     if (registry.files > kFilesMax) registry.close_files(&kept->second);
     return Result<std::string>(std::move(*text));

@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <thread>
 
 #include "kernel/proc/read.h"
 #include "kernel/proc/stat.h"
@@ -92,6 +96,59 @@ TEST(KeptFiles, AProcessThatEndedIsGone) {
   EXPECT_EQ(read_text(path_of(child.pid(), "stat")).error().code(), Code::kGone);
   EXPECT_EQ(read_text(path_of(child.pid(), "timers")).error().code(), Code::kGone);
   EXPECT_EQ(read_text(children).error().code(), Code::kGone);
+}
+
+// A thread that makes a child and ends when told.
+class Maker {
+ public:
+  Maker() : thread_([this] { run(); }) {
+    while (step_ != kReady) ::usleep(100);
+  }
+  void go_to(int step) {
+    step_ = step;
+    while (step_ == step && step != kEnd) ::usleep(100);
+    if (step == kEnd) thread_.join();
+  }
+  static constexpr int kReady = 1, kMake = 2, kEnd = 3;
+  pid_t tid() const { return tid_; }
+  pid_t child() const { return child_; }
+
+ private:
+  void run() {
+    tid_ = static_cast<pid_t>(::syscall(SYS_gettid));
+    for (step_ = kReady; step_ != kEnd; ::usleep(100)) {
+      if (step_ != kMake) continue;
+      child_ = ::fork();
+      if (child_ == 0) {
+        for (;;) ::pause();
+      }
+      step_ = kReady;
+    }
+  }
+  std::atomic<int> step_{0};
+  std::atomic<pid_t> tid_{0}, child_{0};
+  std::thread thread_;
+};
+
+TEST(KeptFiles, TheListOfAThreadsChildrenIsKeptUntilItEnds) {
+  keep_files(::getpid());
+  Maker maker;
+  const std::string path = path_of(::getpid(), maker.tid(), "children");
+  for (int reading = 0; reading < 2; ++reading) {
+    ASSERT_TRUE(read_kept(path).has_value());
+    EXPECT_EQ(read_kept(path)->value(), "");
+  }
+  maker.go_to(Maker::kMake);
+  EXPECT_EQ(trimmed(read_kept(path)->value()), std::to_string(maker.child()));
+  ::kill(maker.child(), SIGKILL);
+  ::waitpid(maker.child(), nullptr, 0);
+  EXPECT_EQ(read_kept(path)->value(), "");
+  maker.go_to(Maker::kEnd);
+  // Joined is not gone yet.
+  for (int looks = 0; looks < 10'000 && read_kept(path).has_value(); ++looks) ::usleep(100);
+  EXPECT_FALSE(read_kept(path).has_value());
+  EXPECT_FALSE(read_text(path).ok());
+  forget_files(::getpid());
 }
 
 }  // namespace
