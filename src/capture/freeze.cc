@@ -33,9 +33,8 @@ constexpr long kBusyPauseNs = 2'500'000;
 // get to run at all.
 constexpr uint64_t kAsleepNsMax = 50'000'000;
 constexpr uint64_t kRestNsMax = 10'000'000'000;
-// Looks for the next event before the processor is left to others for longer.
-constexpr unsigned kYields = 200;
-constexpr long kPauseNs = 50'000;
+// How often threads are looked at of which nothing is heard.
+constexpr uint64_t kLookEveryNs = 1'000'000;
 // How long the others wait for those that a signal had stopped to be in that stop again.
 constexpr unsigned kStopLooksMax = 300;
 // A number can change hands between two calls: a thread that executes a program takes that of its
@@ -215,17 +214,19 @@ class Freezer {
       held.interrupted = true;
     }
     const uint64_t begin_ns = clock_.monotonic_ns();
-    for (unsigned idle = 0; moving_ > 0; ++idle) {
+    uint64_t looked_ns = begin_ns;
+    kernel::Looks looks;
+    while (moving_ > 0) {
       if (const auto event = kernel::next_trace_event()) {
         PD_TRY(take(*event));
-        idle = 0;
-      } else if (idle < kYields) {
-        sched_yield();
-      } else {
-        PD_TRY(look_at_moving(clock_.monotonic_ns() - begin_ns));
-        const timespec pause{0, kPauseNs};
-        nanosleep(&pause, nullptr);
+        continue;
       }
+      const uint64_t now_ns = clock_.monotonic_ns();
+      if (now_ns - looked_ns > kLookEveryNs) {
+        looked_ns = now_ns;
+        PD_TRY(look_at_moving(now_ns - begin_ns));
+      }
+      looks.pause();
     }
     return {};
   }
@@ -390,18 +391,14 @@ void Frozen::resume() {
     stopped.push_back(process.pid);
     while (!process.threads.empty()) process.threads.pop_back();
   }
-  unsigned looks = 0;
   const auto is_under_way = [](pid_t pid) {
     const Result<Stat> stat = kernel::proc::read_stat(pid);
     return stat.ok() && stat->state != 'T' && !stat->is_zombie();
   };
+  kernel::Looks looks;
+  unsigned count = 0;
   for (const pid_t pid : stopped) {
-    for (; looks < kStopLooksMax && is_under_way(pid); ++looks) {
-      sched_yield();
-      if (looks < kStopLooksMax / 2) continue;
-      const timespec pause{0, kPauseNs};
-      nanosleep(&pause, nullptr);
-    }
+    for (; count < kStopLooksMax && is_under_way(pid); ++count) looks.pause();
   }
   processes_.clear();
 }

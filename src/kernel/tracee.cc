@@ -111,34 +111,34 @@ bool Tracee::is_dead() const {
   return !stat.ok() || stat->is_zombie();
 }
 
-// Never sleeps in waitpid(2): that does not tell of a main thread that ended before the others of
-// its process, or before those were waited for (delay_group_leader in kernel/exit.c).
+// Never sleeps in a waitpid(2) for this thread alone: that does not tell of a main thread that
+// ended before the others of its process, or before those were waited for (delay_group_leader in
+// kernel/exit.c).
 Result<int> Tracee::wait_status(std::string_view what, Patience patience) {
-  constexpr int kYields = 200;
-  constexpr long kPauseNs = 50'000;
-  constexpr int kPausesMax = 100'000;  // ten seconds at least
+  constexpr int kLooksMax = 100'000;  // ten seconds at least
+  const bool may_sleep = patience == Patience::kEndless && is_tracer_thread();
+  Looks looks;
   for (int tries = 0;; ++tries) {
-    int status = 0;
-    const pid_t waited = waitpid(tid_, &status, __WALL | WNOHANG);
-    if (waited > 0 && WIFSTOPPED(status)) {
+    TraceEvent event;
+    if (may_sleep) {
+      event = await_trace_event(tid_).value_or(TraceEvent{-1, 0});
+    } else {
+      event.tid = waitpid(tid_, &event.status, __WALL | WNOHANG);
+    }
+    if (event.tid > 0 && WIFSTOPPED(event.status)) {
       stopped_ = true;
-      return status;
+      return event.status;
     }
-    if (waited > 0 || (waited < 0 && errno != EINTR)) break;
-    if (tries < kYields) {
-      sched_yield();
-      continue;
-    }
-    if (is_dead() && waitpid(tid_, &status, __WALL | WNOHANG) == 0) {
+    if (event.tid != 0) break;
+    if (looks.many() && is_dead() && !bury_if_dead(tid_)) {
       leftovers.push_back(tid_);
       break;
     }
-    if (patience == Patience::kBounded && tries > kPausesMax) {
+    if (patience == Patience::kBounded && tries > kLooksMax) {
       return Error(Code::kTimeout,
                    std::string(what) + ": pid " + std::to_string(tid_) + " does not get to run");
     }
-    const timespec pause{0, kPauseNs};
-    nanosleep(&pause, nullptr);
+    looks.pause();
   }
   const pid_t dead = std::exchange(tid_, 0);
   return Error(Code::kGone, std::string(what) + ": pid " + std::to_string(dead) + " has ended");

@@ -70,6 +70,35 @@ void watch_until_end(pthread_t thread, Job* job) {
 
 }  // namespace
 
+bool is_tracer_thread() { return own_job != nullptr; }
+
+std::optional<TraceEvent> await_trace_event(pid_t tid) {
+  TraceEvent event;
+  for (;;) {
+    event.tid = ::waitpid(-1, &event.status, __WALL | __WNOTHREAD);
+    if (event.tid == tid) return event;
+    if (event.tid < 0 && errno != EINTR) return std::nullopt;
+  }
+}
+
+void Looks::pause() {
+  constexpr long kLongYieldNs = 30'000;
+  constexpr long kPauseNs = 50'000;
+  if (++count_ <= kMany) {
+    timespec before{};
+    timespec after{};
+    ::clock_gettime(CLOCK_MONOTONIC, &before);
+    ::sched_yield();
+    ::clock_gettime(CLOCK_MONOTONIC, &after);
+    const bool quick =
+        after.tv_sec == before.tv_sec && after.tv_nsec - before.tv_nsec < kLongYieldNs;
+    if (!quick) count_ = kMany;
+    return;
+  }
+  const timespec pause{0, kPauseNs};
+  ::nanosleep(&pause, nullptr);
+}
+
 // Stops of tracees are told whatever is asked for (wait_task_stopped in kernel/exit.c), so that one
 // looks first.
 bool bury_if_dead(pid_t tid) {

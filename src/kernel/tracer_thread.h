@@ -26,6 +26,24 @@ struct TraceEvent {
 // are not traced, are left alone.
 std::optional<TraceEvent> next_trace_event();
 
+// In the thread that in_tracer_thread() made: sleeps until this tracee has come to something. The
+// ends of others, which can keep its own from being told (delay_group_leader in kernel/exit.c), are
+// taken meanwhile; they must all rest. Nothing elsewhere, or if there is no such tracee.
+bool is_tracer_thread();
+std::optional<TraceEvent> await_trace_event(pid_t tid);
+
+// What passes the time between two looks for something that comes soon. Yields while nobody else
+// wants the processor; otherwise sleeps, as whoever gets it keeps it for milliseconds.
+class Looks {
+ public:
+  void pause();
+  bool many() const { return count_ > kMany; }
+
+ private:
+  static constexpr unsigned kMany = 200;
+  unsigned count_ = 0;
+};
+
 // Waits for a tracee's end, if that has come; never for a stop: that is another one's to take, as
 // by now the number may be that of another thread (execve(2)). False if it still lives.
 bool bury_if_dead(pid_t tid);
