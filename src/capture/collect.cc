@@ -170,7 +170,7 @@ Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, Proce
   if (memo->area.base().value != 0) {  // it executed another program
     ++memo->executions;
     memo->tracked = false;
-    memo->flags.clear();
+    memo->mappings = {};
     kernel::proc::forget_files(process->pid);
     kernel::proc::keep_files(process->pid);
   }
@@ -236,7 +236,7 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
 
   options.stat = &process->stat;
   options.tracked = memo->tracked;
-  options.known_flags = memo->flags;
+  options.known_flags = memo->mappings.entries;
   VmaCapture vmas = PD_TRY(capture_vmas(process->pid, options, context->files, context->objects));
   collected.space = context->ids.id_of(memo->key() + ":space:" + std::to_string(memo->executions));
   record.set_address_space(collected.space.value);
@@ -244,7 +244,7 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
       executable_record(vmas.space, context->files, record.executable()).value);
   context->graph.address_spaces[collected.space] = std::move(vmas.space);
   collected.areas = std::move(vmas.private_areas);
-  memo->flags = std::move(vmas.entries);
+  memo->mappings.entries = std::move(vmas.entries);
   return collected;
 }
 

@@ -34,8 +34,8 @@ struct ProcessMemo {
   uint64_t start_ticks = 0;
   uint32_t executions = 0;  // address spaces that it has had since it was met
   kernel::BatchArea area = kernel::BatchArea::at(RemoteAddr());
-  std::vector<kernel::proc::MapsEntry> flags;  // VmFlags of its mappings as last read
-  bool tracked = false;                        // the engine's write protection is on
+  KnownMappings mappings;
+  bool tracked = false;  // the engine's write protection is on
 
   std::string key() const {
     return "proc:" + std::to_string(pid) + ":" + std::to_string(start_ticks);

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <string>
@@ -24,6 +25,8 @@ using object::Vma;
 constexpr std::string_view kAnonPrefix = "[anon:";
 constexpr std::string_view kAnonSharedPrefix = "[anon_shmem:";
 constexpr std::string_view kAioPath = "/[aio]";
+constexpr uint64_t kFlagsLifeMinNs = 1'000'000'000;
+constexpr uint64_t kFlagsLifeShare = 100;
 
 // "[anon:NAME]" without its frame.
 std::string name_in(std::string_view path, std::string_view prefix) {
@@ -43,11 +46,19 @@ bool same_mapping(const MapsEntry& a, const MapsEntry& b) {
          a.path == b.path;
 }
 
+// Mappings that are no part of the program: the engine's, and the one that the kernel makes for
+// uprobes.
+bool is_foreign(const MapsEntry& entry) {
+  return (!entry.shared && entry.deleted && entry.path == kBatchMappingPath) ||
+         entry.path == "[uprobes]";
+}
+
 // Takes the flags of the mappings that did not change; false if some mapping is not among the
 // known.
 bool take_known_flags(std::span<const MapsEntry> known, std::vector<MapsEntry>& entries) {
   auto next = known.begin();
   for (MapsEntry& entry : entries) {
+    if (is_foreign(entry)) continue;
     while (next != known.end() && next->start < entry.start) ++next;
     if (next == known.end() || !next->has_vm_flags || !same_mapping(*next, entry)) return false;
     entry.has_vm_flags = true;
@@ -170,13 +181,6 @@ void add_area(const Vma& vma, std::vector<memory::Area>& areas) {
   areas.push_back(area);
 }
 
-// Mappings that are no part of the program: the engine's, and the one that the kernel makes for
-// uprobes.
-bool is_foreign(const MapsEntry& entry) {
-  return (!entry.shared && entry.deleted && entry.path == kBatchMappingPath) ||
-         entry.path == "[uprobes]";
-}
-
 Status capture_vma(pid_t pid, const MapsEntry& entry, const VmaOptions& options, MappedFiles& files,
                    MemoryObjects& objects, VmaCapture& capture) {
   if (is_foreign(entry)) return {};
@@ -224,6 +228,21 @@ Status set_layout(pid_t pid, const VmaOptions& options, object::AddressSpace& sp
 }
 
 }  // namespace
+
+void know_mappings(pid_t pid, const Clock& clock, KnownMappings* known) {
+  Result<std::vector<MapsEntry>> entries = kernel::proc::read_maps(pid);
+  if (!entries.ok()) return;
+  const uint64_t begin_ns = clock.monotonic_ns();
+  const bool all_known = take_known_flags(known->entries, *entries);
+  if (!all_known || begin_ns >= known->read_again_ns) {
+    // Of a running process smaps may lack a mapping that maps had.
+    if (!kernel::proc::add_vm_flags(pid, *entries).ok()) return;
+    const uint64_t end_ns = clock.monotonic_ns();
+    known->read_again_ns =
+        end_ns + std::max(kFlagsLifeMinNs, kFlagsLifeShare * (end_ns - begin_ns));
+  }
+  known->entries = std::move(*entries);
+}
 
 Result<VmaCapture> capture_vmas(pid_t pid, const VmaOptions& options, MappedFiles& files,
                                 MemoryObjects& objects) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "capture/mapped_files.h"
 #include "capture/memory_objects.h"
@@ -32,7 +33,7 @@ struct VmaOptions {
   // Mappings of the same process as they were read with their VmFlags shortly before. A mapping
   // that is the same in maps gets its flags from here, and smaps is read only if some mapping is
   // new. Empty: smaps is read. smaps takes 12 us per resident MiB: read it before the stop, and
-  // accept that an madvise() between the two reads which splits no mapping shows one epoch later.
+  // accept that an madvise() between the two reads which splits no mapping shows later.
   std::span<const kernel::proc::MapsEntry> known_flags;
   // Of this stop; null: it is read.
   const kernel::proc::Stat* stat = nullptr;
@@ -43,6 +44,17 @@ struct VmaCapture {
   std::vector<memory::Area> private_areas;       // for memory::Tracker::scan, sorted
   std::vector<kernel::proc::MapsEntry> entries;  // for known_flags of the next capture
 };
+
+// Mappings of a process with their VmFlags, as far as they are known before a stop.
+struct KnownMappings {
+  std::vector<kernel::proc::MapsEntry> entries;
+  uint64_t read_again_ns = 0;  // CLOCK_MONOTONIC: when smaps is to be read though nothing is new
+};
+
+// Before a stop: makes `known` the mappings as they are now. smaps is read if some mapping is not
+// among the known; and now and then, as madvise(2) changes flags without a trace in maps: after a
+// second, or a hundred times as long as reading takes. Nothing changes if the process is gone.
+void know_mappings(pid_t pid, const Clock& clock, KnownMappings* known);
 
 // pid: stopped, in the engine's pid namespace; its mm is read as it is.
 Result<VmaCapture> capture_vmas(pid_t pid, const VmaOptions& options, MappedFiles& files,

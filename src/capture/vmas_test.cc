@@ -379,6 +379,45 @@ TEST(CaptureVmas, KnownFlagsAreTakenWhereNothingChanged) {
   EXPECT_FALSE(captured.vma().mergeable()) << "a new mapping needs smaps";
 }
 
+TEST(CaptureVmas, TheEnginesOwnMappingNeedsNoFlags) {
+  Captured captured([] {
+    const int fd = memfd_create("perdure-batch", 0);
+    PD_ASSERT(ftruncate(fd, kPageSize) == 0);
+    map_pages(1, MAP_PRIVATE, fd);
+    return map_pages(3, MAP_PRIVATE | MAP_ANONYMOUS);
+  });
+  ASSERT_TRUE(captured.result->ok());
+  std::vector<kernel::proc::MapsEntry> known = (*captured.result)->entries;
+  std::erase_if(known, [](const auto& entry) { return entry.path == kBatchMappingPath; });
+  ASSERT_LT(known.size(), (*captured.result)->entries.size());
+  for (auto& entry : known)
+    entry.vm_flags |= static_cast<uint64_t>(kernel::proc::VmFlag::kMergeable);
+  captured.again({.tracked = false, .brk = 0, .known_flags = known});
+  EXPECT_TRUE(captured.vma().mergeable()) << "smaps was read although everything was known";
+}
+
+TEST(KnowMappings, ReadsFlagsOfNewMappingsAndOfAllAfterAWhile) {
+  Target target([](Gate& gate) { gate.meet(); });
+  SystemClock clock;
+  KnownMappings known;
+  know_mappings(target.pid(), clock, &known);
+  ASSERT_FALSE(known.entries.empty());
+  EXPECT_GE(known.read_again_ns, clock.monotonic_ns());
+  const auto merge = static_cast<uint64_t>(kernel::proc::VmFlag::kMergeable);
+  known.entries.front().vm_flags |= merge;
+  known.read_again_ns = clock.monotonic_ns() + 3'600'000'000'000;
+  know_mappings(target.pid(), clock, &known);
+  EXPECT_NE(known.entries.front().vm_flags & merge, 0u) << "smaps was read before its time";
+  known.read_again_ns = 0;
+  know_mappings(target.pid(), clock, &known);
+  EXPECT_EQ(known.entries.front().vm_flags & merge, 0u) << "smaps was not read again";
+  known.entries.front().vm_flags |= merge;
+  known.read_again_ns = clock.monotonic_ns() + 3'600'000'000'000;
+  known.entries.pop_back();
+  know_mappings(target.pid(), clock, &known);
+  EXPECT_EQ(known.entries.front().vm_flags & merge, 0u) << "a new mapping has no flags";
+}
+
 // Each makes a mapping that cannot be saved, or returns null where the kernel lacks it.
 struct Refusal {
   const char* name;

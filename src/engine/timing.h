@@ -21,8 +21,17 @@ class Timing {
     last_ns_ = now;
   }
   uint64_t last_us() const { return parts_.empty() ? 0 : parts_.back().us; }
+  // The parts since the restart become one, which ends now.
+  void fold(const char* name) {
+    parts_.erase(parts_.begin() + static_cast<ptrdiff_t>(first_), parts_.end());
+    last_ns_ = start_ns_;
+    mark(name);
+  }
   // Parts count from this moment on.
-  void restart(uint64_t at_ns) { last_ns_ = start_ns_ = at_ns; }
+  void restart(uint64_t at_ns) {
+    last_ns_ = start_ns_ = at_ns;
+    first_ = parts_.size();
+  }
   uint64_t since_restart_us() const { return (last_ns_ - start_ns_) / 1000; }
 
   // {"part":us,...}
@@ -43,6 +52,7 @@ class Timing {
   const Clock& clock_;
   uint64_t last_ns_;
   uint64_t start_ns_;
+  size_t first_ = 0;  // part since the restart
   std::vector<Part> parts_;
 };
 

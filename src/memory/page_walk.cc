@@ -92,14 +92,28 @@ Result<PageWalker::Look> PageWalker::look(const Fd& pagemap, uint64_t start, uin
   return look;
 }
 
-Result<PageSet> PageWalker::scan_populated(const Fd& pagemap, uint64_t start, uint64_t end,
-                                           Among among) {
+PmScanArg PageWalker::populated_in(uint64_t start, uint64_t end, Among among) const {
   PmScanArg argument = argument_for(start, end);
   argument.category_mask = kPageIsFile | kPageIsPfnZero | guard_bit();
   if (among == Among::kUnprotected) argument.category_mask |= kPageIsWpAllowed;
   argument.category_inverted = argument.category_mask;
   argument.category_anyof_mask = kPageIsPresent | kPageIsSwapped;
   argument.return_mask = kPageIsPresent | kPageIsSwapped;
+  return argument;
+}
+
+Result<bool> PageWalker::any_unprotected(const Fd& pagemap, const Area& area) {
+  PmScanArg argument = populated_in(area.start, area.end, Among::kUnprotected);
+  PageRegion region;
+  argument.max_pages = 1;
+  argument.vec = reinterpret_cast<uint64_t>(&region);
+  argument.vec_len = 1;
+  return PD_TRY(kernel::pagemap_scan(pagemap, argument)) != 0;
+}
+
+Result<PageSet> PageWalker::scan_populated(const Fd& pagemap, uint64_t start, uint64_t end,
+                                           Among among) {
+  const PmScanArg argument = populated_in(start, end, among);
   PageSet populated;
   PD_TRY(for_each_region(pagemap, argument, [&](const PageRegion& region) {
     populated.add_bytes(region.start, region.end);

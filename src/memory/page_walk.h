@@ -41,6 +41,8 @@ class PageWalker {
   // write protection.
   enum class Among : uint8_t { kAll, kUnprotected };
   Result<PageSet> scan_populated(const Fd& pagemap, uint64_t start, uint64_t end, Among among);
+  // Whether there is such a page without protection; the walk ends at the first.
+  Result<bool> any_unprotected(const Fd& pagemap, const Area& area);
 
   // Reads /proc/PID/pagemap over the areas. kLimit where the areas are so sparse and large that
   // this would take minutes.
@@ -53,6 +55,7 @@ class PageWalker {
 
  private:
   uint64_t guard_bit() const;
+  kernel::abi::PmScanArg populated_in(uint64_t start, uint64_t end, Among among) const;
   template <typename Visit>
   Status for_each_region(const Fd& pagemap, kernel::abi::PmScanArg argument, Visit visit);
 

@@ -132,14 +132,15 @@ Result<std::vector<Area>> PagemapScanTracker::register_areas(const Places& place
   return registered;
 }
 
+// What has no protection counts as written: the next pass protects what it yields.
 Status PagemapScanTracker::arm(std::span<const Area> areas) {
   if (areas.empty()) return {};
-  Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
-  PageSet fresh = PD_TRY(walker_.scan_populated(pagemap, areas.front().start, areas.back().end,
-                                                PageWalker::Among::kUnprotected))
-                      .intersected(pages_of(areas, AreaKind::kAnonymous));
-  ledger_.note_written(fresh);
-  return protect_fresh(pagemap, areas, fresh);
+  const Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
+  for (const Area& area : areas) {
+    if (area.kind != AreaKind::kAnonymous) continue;
+    if (PD_TRY(walker_.any_unprotected(pagemap, area))) PD_TRY(protect_area(area));
+  }
+  return {};
 }
 
 // An area that cannot be registered stays as it is and is yielded whole by every scan.
