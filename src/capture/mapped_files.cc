@@ -71,6 +71,16 @@ void MappedFiles::reset() {
   plain_root_.clear();
 }
 
+void MappedFiles::look_ahead(pid_t pid, std::span<const MapsEntry> entries) {
+  MemoryObjects objects(*ids_);
+  for (const MapsEntry& entry : entries) {
+    if (entry.shared || entry.deleted || !entry.path.starts_with('/')) continue;
+    Key key(entry.device, entry.inode, entry.path, entry.shared);
+    // What cannot be resolved now is tried again in the stop, which says why.
+    if (!remembered_.contains(key)) (void)resolve(key, pid, entry, objects);
+  }
+}
+
 void MappedFiles::look_again() {
   plain_root_.clear();
   for (auto at = remembered_.begin(); at != remembered_.end();) {

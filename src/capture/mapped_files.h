@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -48,6 +49,8 @@ class MappedFiles {
   const std::map<ObjectId, object::OpenFile>& records() const { return records_; }
   // Forgets the records, for the next checkpoint.
   void reset();
+  // Looks at files behind private mappings that are not remembered yet, while the group runs.
+  void look_ahead(pid_t pid, std::span<const kernel::proc::MapsEntry> entries);
   // Looks again at the files that are remembered, and forgets those that changed; while the group
   // runs, so that its stop need not.
   void look_again();

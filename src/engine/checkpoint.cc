@@ -68,7 +68,7 @@ class Checkpoint {
   Result<CheckpointReport> attempt() {
     const uint64_t begin_ns = state_.clock.monotonic_ns();
     PD_TRY(wait_for_pages(&state_));
-    look_at_mappings();
+    look_ahead();
     if (needs_survey()) PD_TRY(survey());
     writer_ = PD_TRY(state_.store->begin_epoch(beginning()));
     report_.whole = state_.full_next;
@@ -148,17 +148,23 @@ class Checkpoint {
     return bytes >= kSurveyBytesMin;
   }
 
-  // VmFlags of mappings that were not met yet: reading them takes 12 us a resident MiB, so it is
-  // done while the group runs. What appears after this look is read again in the stop.
-  void look_at_mappings() {
+  // What can be known before a stop: VmFlags of mappings (reading them takes 12 us a resident MiB)
+  // and the files behind them. Files of /proc of a new process are opened by reading them once.
+  // Whatever fails or changes is met again in the stop.
+  void look_ahead() {
     const Result<std::vector<pid_t>> pids = capture::list_processes(state_.scope);
     if (!pids.ok()) return;
     for (pid_t pid : *pids) {
       const Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid);
       if (!stat.ok() || stat->is_zombie()) continue;
       capture::ProcessMemo& memo = member_for(pid, stat->start_ticks).memo;
+      const bool is_new = memo.mappings.entries.empty();
       capture::know_mappings(pid, state_.clock, &memo.mappings);
+      state_.mapped_files.look_ahead(pid, memo.mappings.entries);
+      object::Process unused;
+      if (is_new) (void)capture::read_process(pid, &state_.pids, &unused);
     }
+    if (state_.scope.init != 0) (void)read_home();
   }
 
   Status survey() {
@@ -273,13 +279,15 @@ class Checkpoint {
     return {};
   }
 
+  Result<kernel::proc::Namespaces> read_home() const {
+    if (!state_.home) state_.home = PD_TRY(kernel::proc::read_namespaces(state_.scope.init));
+    return *state_.home;
+  }
+
   // Where every process has to be: with the init that `run` made, or, adopted, where a restore of
   // this engine brings them back.
   Result<kernel::proc::Namespaces> home_namespaces(Frozen& frozen) const {
-    if (state_.scope.init != 0) {
-      if (!state_.home) state_.home = PD_TRY(kernel::proc::read_namespaces(state_.scope.init));
-      return *state_.home;
-    }
+    if (state_.scope.init != 0) return read_home();
     const auto& processes = frozen.processes();
     const auto first = std::find_if(processes.begin(), processes.end(),
                                     [](const StoppedProcess& process) { return !process.zombie; });
@@ -327,7 +335,7 @@ class Checkpoint {
   Status collect_one(StoppedProcess* process, capture::CollectContext* context) {
     Member& member = member_for(process->pid, process->start_ticks);
     if (!process->zombie) {
-      PD_TRY(capture::enter_process(process, parent_area(process->pid), &member.memo));
+      PD_TRY(capture::enter_process(process, parent_area(*process), &member.memo));
       PD_TRY(fault_point("enter"));
       PD_TRY(track(process, &member));
     }
@@ -353,9 +361,8 @@ class Checkpoint {
     return member;
   }
 
-  kernel::BatchArea parent_area(pid_t pid) const {
-    Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid);
-    auto parent = stat.ok() ? state_.members.find(stat->ppid) : state_.members.end();
+  kernel::BatchArea parent_area(const StoppedProcess& process) const {
+    const auto parent = state_.members.find(process.stat.ppid);
     return parent == state_.members.end() ? kernel::BatchArea::at(RemoteAddr())
                                           : parent->second.memo.area;
   }

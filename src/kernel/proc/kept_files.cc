@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
+#include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/fd.h"
 #include "kernel/pidfd.h"
@@ -20,7 +22,7 @@ namespace {
 // When more are open, those of the process at hand are closed: most belong to threads that ended
 // long ago.
 constexpr size_t kFilesMax = 4096;
-constexpr size_t kFirstRead = 8192;
+constexpr size_t kFirstRead = 65536;
 
 struct Kept {
   Fd process;
@@ -79,11 +81,15 @@ bool is_ambiguous(const Place& place) {
          place.leaf != "task/" + std::to_string(place.pid) + "/children";
 }
 
-// Files that the kernel gives whole if there is room, so that a short answer is the end
-// (single_open in fs/proc).
+// Files that the kernel writes as one record: a reading that leaves room was all of it. Others come
+// in pieces of a page.
 bool is_one_record(std::string_view leaf) {
+  if (leaf.starts_with("fdinfo/")) return true;
+  static constexpr std::string_view kNames[] = {
+      "auxv",        "cmdline", "comm", "coredump_filter", "limits",  "oom_score_adj",
+      "personality", "sched",   "stat", "status",          "syscall", "timens_offsets"};
   const std::string_view name = leaf.substr(leaf.rfind('/') + 1);
-  return name == "stat" || name == "status" || name == "sched" || name == "syscall";
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
 enum class Records : uint8_t { kOne, kMany };
@@ -91,22 +97,20 @@ Records records_of(std::string_view leaf) {
   return is_one_record(leaf) ? Records::kOne : Records::kMany;
 }
 
-// Nothing if reading fails, as it does once the process is gone.
+// Nothing if reading fails, as it does once the process is gone. Called under the lock.
 std::optional<std::string> read_whole(const Fd& file, Records records) {
-  std::string text(kFirstRead, '\0');
+  static std::vector<char> buffer(kFirstRead);
   size_t used = 0;
   for (;;) {
-    const ssize_t got =
-        ::pread(file.get(), text.data() + used, text.size() - used, static_cast<off_t>(used));
+    const size_t room = buffer.size() - used;
+    const ssize_t got = ::pread(file.get(), buffer.data() + used, room, static_cast<off_t>(used));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return std::nullopt;
-    if (got == 0) break;
     used += static_cast<size_t>(got);
-    if (used < text.size() && records == Records::kOne) break;
-    if (used == text.size()) text.resize(text.size() * 2);
+    if (got == 0 || (records == Records::kOne && static_cast<size_t>(got) < room)) break;
+    if (used == buffer.size()) buffer.resize(buffer.size() * 2);
   }
-  text.resize(used);
-  return text;
+  return std::string(buffer.data(), used);
 }
 
 }  // namespace
