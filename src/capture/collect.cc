@@ -167,6 +167,7 @@ Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, Proce
   for (StoppedThread& thread : process->threads)
     thread.tracee.set_caught_signals(process->status->caught);
   if (memo->area.present(process->pid)) return {};
+  kernel::proc::forget_memory_files(process->pid);
   if (memo->area.base().value != 0) {  // it executed another program
     ++memo->executions;
     memo->tracked = false;

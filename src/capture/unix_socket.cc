@@ -206,6 +206,17 @@ Status check_queue(const UnixState& state) {
                 "try again when the program has received them");
 }
 
+// Twenty calls for each socket, so not for connections that end at a restore: all that is left to do
+// with those is to read what lies in them, and to close them.
+Status capture_options(FileContext& context, const UnixState& state) {
+  object::UnixSocket* record = state.entry->record.mutable_unix_socket();
+  if (record->connection_ends()) return {};
+  auto [defaults, is_new] = context.unix_defaults.try_emplace(state.info.type);
+  if (is_new) defaults->second = default_options(AF_UNIX, state.info.type, common_options());
+  return capture_socket_options(state.entry->duplicate.get(), common_options(), defaults->second,
+                                record->mutable_options());
+}
+
 }  // namespace
 
 Status capture_unix_socket(FileContext& context, OpenFileEntry& entry) {
@@ -227,10 +238,6 @@ Status capture_unix_socket(FileContext& context, OpenFileEntry& entry) {
   record->set_inode(entry.file.st_ino);
   record->set_address(state.name);
   record->set_shutdown(state.info.shutdown);
-  auto [defaults, is_new] = context.unix_defaults.try_emplace(state.info.type);
-  if (is_new) defaults->second = default_options(AF_UNIX, state.info.type, common_options());
-  PD_TRY_WITHIN(entry.where, capture_socket_options(fd, common_options(), defaults->second,
-                                                    record->mutable_options()));
   if (state.info.state == kStateListen) {
     record->set_role(object::UnixSocket::LISTENING);
     record->set_backlog(state.info.backlog);
@@ -250,6 +257,7 @@ Status relate_unix_sockets(FileContext& context) {
     } else if (state.info.state == kStateEstablished) {
       PD_TRY(relate_connection(context, state, waiting));
     }
+    PD_TRY_WITHIN(state.entry->where, capture_options(context, state));
   }
   return {};
 }

@@ -22,7 +22,7 @@ namespace {
 // When more are open, those of the process at hand are closed: most belong to threads that ended
 // long ago.
 constexpr size_t kFilesMax = 4096;
-constexpr size_t kFirstRead = 65536;
+constexpr size_t kFirstRead = 8192;
 
 struct Kept {
   Fd process;
@@ -129,6 +129,13 @@ void keep_files(pid_t pid) {
 void forget_files(pid_t pid) {
   const std::lock_guard<std::mutex> hold(lock);
   registry.forget(pid);
+}
+
+void forget_memory_files(pid_t pid) {
+  auto found = registry.processes.find(pid);
+  if (found == registry.processes.end()) return;
+  registry.files -=
+      std::erase_if(found->second.files, [](const auto& item) { return is_of_memory(item.first); });
 }
 
 namespace {

@@ -22,6 +22,9 @@ namespace perdure::kernel::proc {
 void keep_files(pid_t pid);
 // Closes them; the next readings open anew, and keep nothing.
 void forget_files(pid_t pid);
+// Closes those of its address space: it may have another since they were opened, though the old one
+// lives on, as that of a parent does after vfork(2) and execve(2).
+void forget_memory_files(pid_t pid);
 
 // For list_numbers(): a kept folder ("task", "fd"), likewise.
 std::optional<std::vector<pid_t>> list_kept(const std::string& path);

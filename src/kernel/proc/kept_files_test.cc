@@ -1,6 +1,8 @@
 #include "kernel/proc/kept_files.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -8,6 +10,7 @@
 
 #include <atomic>
 #include <thread>
+#include <vector>
 
 #include "kernel/proc/read.h"
 #include "kernel/proc/stat.h"
@@ -149,6 +152,37 @@ TEST(KeptFiles, TheListOfAThreadsChildrenIsKeptUntilItEnds) {
   EXPECT_FALSE(read_kept(path).has_value());
   EXPECT_FALSE(read_text(path).ok());
   forget_files(::getpid());
+}
+
+// A child of vfork(2) has its parent's address space, which lives on when it executes a program.
+TEST(KeptFiles, FilesOfMemoryCanBeForgottenAlone) {
+  int gate[2];
+  ASSERT_EQ(::pipe2(gate, O_CLOEXEC), 0);
+  std::vector<uint8_t> stack(65536);
+  const auto body = [](void* argument) -> int {
+    char byte = 0;
+    if (::read(*static_cast<int*>(argument), &byte, 1) != 1) ::_exit(1);
+    ::execl("/bin/sleep", "sleep", "1000", nullptr);
+    ::_exit(1);
+  };
+  const pid_t pid = ::clone(body, stack.data() + stack.size(), CLONE_VM | SIGCHLD, gate);
+  ASSERT_GT(pid, 0);
+  keep_files(pid);
+  const auto runs_sleep = [&] { return read_link(path_of(pid, "exe")).value().ends_with("sleep"); };
+  const auto maps_sleep = [&] {
+    return read_kept(path_of(pid, "maps")).value().value().find("/sleep\n") != std::string::npos;
+  };
+  EXPECT_FALSE(maps_sleep());
+  ASSERT_EQ(::write(gate[1], "x", 1), 1);
+  while (!runs_sleep()) ::usleep(1000);
+  EXPECT_FALSE(maps_sleep()) << "this kernel tells by itself";
+  forget_memory_files(pid);
+  EXPECT_TRUE(maps_sleep());
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+  forget_files(pid);
+  ::close(gate[0]);
+  ::close(gate[1]);
 }
 
 }  // namespace
