@@ -132,6 +132,7 @@ void forget_files(pid_t pid) {
 }
 
 void forget_memory_files(pid_t pid) {
+  const std::lock_guard<std::mutex> hold(lock);
   auto found = registry.processes.find(pid);
   if (found == registry.processes.end()) return;
   registry.files -=
