@@ -206,8 +206,8 @@ Status check_queue(const UnixState& state) {
                 "try again when the program has received them");
 }
 
-// Twenty calls for each socket, so not for connections that end at a restore: all that is left to do
-// with those is to read what lies in them, and to close them.
+// Twenty calls for each socket, so not for connections that end at a restore: all that is left to
+// do with those is to read what lies in them, and to close them.
 Status capture_options(FileContext& context, const UnixState& state) {
   object::UnixSocket* record = state.entry->record.mutable_unix_socket();
   if (record->connection_ends()) return {};
