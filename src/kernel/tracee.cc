@@ -321,6 +321,10 @@ Status Tracee::step_call() {
     if (ptrace(PTRACE_SYSCALL, tid_, nullptr, nullptr) != 0) return trace_error("step", tid_);
     const int status = PD_TRY(wait_status("step"));
     if (event_of(status) != 0) continue;
+    if (WSTOPSIG(status) == SIGSTOP) {
+      stop_requested_ = true;  // cannot be blocked; put off until the thread is let go
+      continue;
+    }
     if (WSTOPSIG(status) != SIGTRAP) {
       return Error(Code::kInternal, "a call in pid " + std::to_string(tid_) + " ended in signal " +
                                         std::to_string(WSTOPSIG(status)));

@@ -252,6 +252,22 @@ TEST(Batch, AVisitPassesStops) {
   EXPECT_TRUE(holds_soon([&] { return proc::read_stat(child.pid())->state == 'T'; }));
 }
 
+// Likewise a single call, by which the area itself is mapped.
+TEST(Tracee, AStopThatComesBeforeACallIsPutOff) {
+  Child child(sleep_forever);
+  Tracee tracee = stopped(child.pid());
+  const RemoteAddr instruction = find_syscall_instruction(child.pid(), own_vdso(), 8192).value();
+  {
+    RegisterGuard guard = RegisterGuard::hold(&tracee).value();
+    ASSERT_EQ(kill(child.pid(), SIGSTOP), 0);
+    const Result<int64_t> result = remote_call(&tracee, instruction, SYS_getpid, {});
+    ASSERT_TRUE(result.ok()) << result.error().to_string();
+    EXPECT_EQ(*result, child.pid());
+  }
+  ASSERT_TRUE(tracee.detach().ok());
+  EXPECT_TRUE(holds_soon([&] { return proc::read_stat(child.pid())->state == 'T'; }));
+}
+
 // The main thread ends, the other one goes on until the process is killed.
 void end_main_thread_when_told() {
   static std::atomic<bool> told{false};
