@@ -105,6 +105,13 @@ int serve(const LaunchOptions& options, EngineTask& task, Begun begun, Fd starte
   bool shows_terminal = options.show_terminal && begun.group->terminal_fd() >= 0;
   Server server(*begun.group, std::move(begun.listener), options.place.store, clock, log);
   server.configure(options.place.directory, task.settings());
+  // The user waits for this; what is left to do is between the engine and its log.
+  const control::Started& started = begun.started.started();
+  say(starter, begun.started, options.show_terminal ? begun.group->terminal_fd() : -1);
+  log.info(fmt::format("engine {} holds group {} ({} processes, root {})", ::getpid(),
+                       options.place.name, started.processes(), started.root_pid()));
+  const Status given_up = give_up_caller(options);
+  if (!given_up.ok()) log.warn(given_up.error().message());
   if (options.foreground && kernel::set_nonblocking(starter).ok()) {
     server.adopt(std::move(starter), true, shows_terminal);
   }
@@ -135,14 +142,7 @@ int run_engine(const Places& places, const LaunchOptions& options, EngineTask& t
     undo(places, options.place, task);
     return fail(starter, begun.error());
   }
-  // The user waits for this; what is left to do is between the engine and its log.
-  say(starter, begun->started, options.show_terminal ? begun->group->terminal_fd() : -1);
   Log log = Log::open(options.place.directory + "/engine.log");
-  log.info(fmt::format("engine {} holds group {} ({} processes, root {})", ::getpid(),
-                       options.place.name, begun->started.started().processes(),
-                       begun->started.started().root_pid()));
-  Status given_up = give_up_caller(options);
-  if (!given_up.ok()) log.warn(given_up.error().message());
   int status = serve(options, task, std::move(*begun), std::move(starter), log);
   // A group that left no epoch left no folder either.
   if (!kernel::is_folder(options.place.directory)) places.forget(options.place);

@@ -79,6 +79,7 @@ Result<ServerResult> Server::run() {
     }
     drop_finished();
   }
+  metrics_port_.reset();  // before anybody who is told of the end restores the group
   if (result_->end == ServerEnd::kGroupEnded) tell_end();
   linger();
   return *result_;
@@ -199,11 +200,13 @@ void Server::answer(Connection& connection, const control::Request& request) {
       return resume(connection, request.resume().period_ns());
     case control::Request::kDetach: {
       Status detached = group_.detach();
+      if (detached.ok()) metrics_port_.reset();
       connection.send(response_of(detached));
       if (detached.ok()) result_ = ServerResult{ServerEnd::kDetached, {}};
       return;
     }
     case control::Request::kShutdown:
+      metrics_port_.reset();
       connection.send(done());
       result_ = ServerResult{ServerEnd::kShutdown, {}};
       return;
