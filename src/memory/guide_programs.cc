@@ -163,7 +163,8 @@ void GuidePrograms::skip_harmless(BpfCode& code, BpfCode::Label& harmless) const
   code.jump_if(Register::k2, Test::kEqual, -1, harmless);
   code.jump(record);
   code.place(foreign);
-  for (const int32_t call : {SYS_read, SYS_pread64, SYS_process_vm_readv}) {
+  for (const int32_t call :
+       {SYS_read, SYS_pread64, SYS_process_vm_readv, SYS_newfstatat, SYS_readlink, SYS_openat}) {
     code.jump_if(Register::k2, Test::kEqual, call, harmless);
   }
   code.jump_if(Register::k2, Test::kNotEqual, SYS_ioctl, record);

@@ -4,6 +4,7 @@
 #include <linux/mman.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -154,6 +155,19 @@ LockEffect effect_of_own(const LockRecord& record) {
   }
 }
 
+LockEffect effect_of_ptrace(const uint64_t* argument) {
+  switch (argument[0]) {
+    case PTRACE_PEEKTEXT:
+    case PTRACE_PEEKDATA:
+      return nothing();
+    case PTRACE_POKETEXT:
+    case PTRACE_POKEDATA:
+      return within(Reach::kPages, argument[2], sizeof(uint64_t));
+    default:
+      return everything();
+  }
+}
+
 // A call of another process: it looks into /proc/PID, or writes this one's memory.
 LockEffect effect_of_foreign(const LockRecord& record) {
   const uint64_t* const argument = record.arguments;
@@ -163,7 +177,14 @@ LockEffect effect_of_foreign(const LockRecord& record) {
     case SYS_openat:
     case SYS_readlink:
     case SYS_readlinkat:
+    case SYS_stat:
+    case SYS_lstat:
+    case SYS_newfstatat:
+    case SYS_statx:
+    case SYS_getdents64:
       return nothing();
+    case SYS_ptrace:
+      return effect_of_ptrace(argument);
     case SYS_process_vm_writev:
       if (argument[4] != 1) return everything();
       return within(Reach::kPages, record.remote_start, record.remote_length);
