@@ -419,6 +419,7 @@ class Checkpoint {
   Status cut_memory(const CollectedProcess& collected) {
     Member& member = state_.members.at(collected.view.pid);
     memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
+    report_.looked_pages += scan.looked_pages;
     capture::set_guard_pages(scan.guard, graph_.address_spaces.at(collected.space));
     if (fresh_.contains(collected.view.pid)) PD_TRY(share_with_parent(member, &scan));
     memory::PageSet unread = PD_TRY(copy_pages(member, scan));

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "memory/tracker.h"
 #include "store/store.h"
 
 namespace perdure::engine {
@@ -134,6 +135,27 @@ TEST_F(GroupTest, ShellGoesOnWhereItWas) {
   ASSERT_NE(group, nullptr);
   EXPECT_EQ(wait_end(group.get()), 0);
   EXPECT_EQ(read_file("result"), "kept 2\n");
+}
+
+// What the engine itself does to a process must not make its guide say that anything may have
+// changed.
+TEST_F(GroupTest, AWindowLooksOnlyWhereAGuidedProcessWrote) {
+  if (!memory::probe_tracker_features("").write_guide) GTEST_SKIP() << "no write_guide";
+  ASSERT_EQ(setenv("PERDURE_GUIDED_PAGES_MIN", "0", 1), 0);
+  std::unique_ptr<Group> group = start({"sh", "-c", "mkfifo pipe && echo > ready && read x <pipe"});
+  ASSERT_EQ(unsetenv("PERDURE_GUIDED_PAGES_MIN"), 0);
+  ASSERT_NE(group, nullptr);
+  wait_for_file("ready");
+  Result<CheckpointReport> first = group->checkpoint({});
+  ASSERT_TRUE(first.ok());
+  uint64_t least = first->looked_pages;
+  for (int epoch = 0; epoch < 5; ++epoch) {
+    Result<CheckpointReport> next = group->checkpoint({});
+    ASSERT_TRUE(next.ok());
+    least = std::min(least, next->looked_pages);
+  }
+  EXPECT_LT(least, 16'384u) << "of " << first->looked_pages;
+  lose(std::move(group));
 }
 
 TEST_F(GroupTest, EngineThatIsGoneIsReplaced) {

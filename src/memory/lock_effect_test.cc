@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 namespace perdure::memory {
@@ -77,7 +78,15 @@ TEST(LockEffect, WritesOfOthersAreFollowedToTheirPlace) {
 TEST(LockEffect, ReadersDoNothingToOthers) {
   EXPECT_EQ(effect_of(call(SYS_readv, 0, {})).reach, Reach::kNothing);
   EXPECT_EQ(effect_of(call(SYS_openat, 0, {})).reach, Reach::kNothing);
+  EXPECT_EQ(effect_of(call(SYS_newfstatat, 0, {})).reach, Reach::kNothing);
+  EXPECT_EQ(effect_of(call(SYS_ptrace, 0, {PTRACE_PEEKDATA, 1, 0x5008})).reach, Reach::kNothing);
   EXPECT_EQ(effect_of(call(SYS_ioctl, 0, {})).reach, Reach::kEverything);
+}
+
+TEST(LockEffect, ATracerWritesOneWord) {
+  expect_pages(effect_of(call(SYS_ptrace, 0, {PTRACE_POKEDATA, 1, 0x5ffc})), Reach::kPages, 0x5000,
+               0x7000);
+  EXPECT_EQ(effect_of(call(SYS_ptrace, 0, {PTRACE_SETREGSET})).reach, Reach::kEverything);
 }
 
 TEST(LockEffect, AFutexThatMayBeSharedIsMadeReadyToBeWritten) {
