@@ -10,6 +10,7 @@
 #include "daemon/server.h"
 #include "kernel/control_socket.h"
 #include "kernel/daemonize.h"
+#include "kernel/file.h"
 #include "kernel/folder.h"
 #include "kernel/sched.h"
 
@@ -87,6 +88,8 @@ Status give_up_caller(const LaunchOptions& options) {
   return kernel::leave_caller();
 }
 
+constexpr uint64_t kDescriptorsAtFirst = 1024;
+
 // The group stands still until this thread has run: where the processors are busy, waiting for its
 // turn is most of a stop window (p99 halves). Everything that is forked was forked before.
 void hurry_stops(Log& log) {
@@ -135,6 +138,7 @@ int serve(const LaunchOptions& options, EngineTask& task, Begun begun, Fd starte
 }  // namespace
 
 int run_engine(const Places& places, const LaunchOptions& options, EngineTask& task, Fd starter) {
+  kernel::reserve_descriptors(kDescriptorsAtFirst);  // while there is one thread, it costs nothing
   Status locked = task.lock();
   if (!locked.ok()) return fail(starter, locked.error());
   auto begun = begin(places, options, task);

@@ -20,6 +20,7 @@
 #include "engine/fault.h"
 #include "engine/state.h"
 #include "engine/timing.h"
+#include "kernel/file.h"
 #include "kernel/pidfd.h"
 #include "kernel/proc/kept_files.h"
 #include "kernel/proc/maps.h"
@@ -38,6 +39,11 @@ using capture::StoppedProcess;
 // Below this much resident memory the copy itself is cheaper than a second stop to prepare pre-copy
 // passes.
 constexpr uint64_t kSurveyBytesMin = 16u << 20;
+// What the engine may have open in a stop, beside a duplicate of each descriptor of the group: of
+// its own, and files of /proc of a process and of its threads.
+constexpr uint64_t kOwnDescriptors = 512;
+constexpr uint64_t kKeptOfProcess = 64;
+constexpr uint64_t kKeptOfThread = 16;
 // A pass is worth while as long as it copies clearly less than the one before: a program that
 // writes faster than it can be copied is not chased.
 constexpr int kPrecopyPassesMax = 8;
@@ -154,9 +160,13 @@ class Checkpoint {
   void look_ahead() {
     const Result<std::vector<pid_t>> pids = capture::list_processes(state_.scope);
     if (!pids.ok()) return;
+    uint64_t descriptors = kOwnDescriptors;
     for (pid_t pid : *pids) {
       const Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid);
       if (!stat.ok() || stat->is_zombie()) continue;
+      const auto open = kernel::proc::list_numbers(kernel::proc::path_of(pid, "fd"));
+      descriptors += kKeptOfProcess + kKeptOfThread * static_cast<uint64_t>(stat->threads) +
+                     (open.ok() ? open->size() : 0);
       capture::ProcessMemo& memo = member_for(pid, stat->start_ticks).memo;
       const bool is_new = memo.mappings.entries.empty();
       capture::know_mappings(pid, state_.clock, &memo.mappings);
@@ -165,6 +175,10 @@ class Checkpoint {
       if (is_new) (void)capture::read_process(pid, &state_.pids, &unused);
     }
     if (state_.scope.init != 0) (void)read_home();
+    if (descriptors > state_.descriptors) {
+      state_.descriptors = 2 * descriptors;
+      kernel::reserve_descriptors(state_.descriptors);
+    }
   }
 
   Status survey() {

@@ -104,6 +104,7 @@ class GroupState {
   std::map<ObjectId, memory::SharedTracker> shared;
   std::map<ObjectId, StoredRecord> stored;  // records of the last epoch
   bool full_next = true;
+  uint64_t descriptors = 1024;  // for which there is room (kernel::reserve_descriptors)
   uint64_t cut_pages = 0;  // copied in the window of the last epoch
 
  private:

@@ -264,6 +264,13 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+void reserve_descriptors(uint64_t count) {
+  if (count > descriptor_limit()) raise_descriptor_limit();
+  const uint64_t last = std::min(count, descriptor_limit()) - 1;
+  const Fd any = Fd::adopt(::open("/", O_PATH | O_CLOEXEC));
+  if (any.valid()) Fd::adopt(::fcntl(any.get(), F_DUPFD_CLOEXEC, static_cast<int>(last))).reset();
+}
+
 Result<FolderScope> FolderScope::enter(const std::string& folder) {
   Fd home = PD_TRY(open_file(".", O_PATH | O_DIRECTORY));
   if (::chdir(folder.c_str()) != 0) return Error::system(errno, "enter", folder);

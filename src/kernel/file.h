@@ -93,6 +93,10 @@ Status lock_range(int fd, bool write, ByteRange range);
 uint64_t descriptor_limit();
 // Raises the soft limit to the hard one.
 void raise_descriptor_limit();
+// Makes room for so many descriptors at once, as far as the hard limit allows. Where several
+// threads share a table, growing it when it is full waits for a grace period of RCU, 10 to 20 ms
+// (expand_fdtable in fs/file.c).
+void reserve_descriptors(uint64_t count);
 
 // The working directory is another one until the end of the scope.
 class FolderScope {

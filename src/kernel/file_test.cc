@@ -10,7 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <string>
+
 #include "kernel/event_files.h"
+#include "kernel/proc/read.h"
 #include "kernel/shared_memory.h"
 #include "kernel/timerfd.h"
 
@@ -115,6 +119,15 @@ TEST(SharedMemory, SharedAnonymousMemoryHasAFile) {
 TEST(SharedMemory, AnUnnamedFileHasNoLink) {
   const Fd file = std::move(make_unnamed_file("/tmp")).value();
   EXPECT_EQ(stat_fd(file.get()).value().st_nlink, 0u);
+}
+
+TEST(ReserveDescriptors, MakesRoomBeforeItIsNeeded) {
+  constexpr uint64_t kWanted = 1500;
+  reserve_descriptors(kWanted);
+  const std::string status = proc::read_text("/proc/self/status").value();
+  const size_t at = status.find("FDSize:");
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_GE(std::stoul(status.substr(at + 7)), std::min(kWanted, descriptor_limit()));
 }
 
 }  // namespace
