@@ -126,8 +126,10 @@ class Session:
             time.sleep(self.options.outage / 1000)
 
     def kill_engine(self):
-        group = {pid for pid in self.workspace.pids() if executable(pid) in (self.options.program, None)}
-        engines = [pid for pid in self.workspace.pids() if pid not in group and not is_init(pid)]
+        # Of one look: a child that the program forks between two would be taken for an engine.
+        pids = self.workspace.pids()
+        group = {pid for pid in pids if executable(pid) in (self.options.program, None)}
+        engines = [pid for pid in pids if pid not in group and not is_init(pid)]
         if not engines:
             raise Failure("no engine process was found")
         for pid in engines:
