@@ -91,8 +91,14 @@ void MappedFiles::look_again() {
 // Forgets that it was used.
 bool MappedFiles::is_as_before(Remembered& known) {
   if (!std::exchange(known.used, false)) return false;
-  Result<struct stat> file = kernel::stat_path(known.proc_path);
-  return file.ok() && same_state(*file, known.file) && name_leads_to(known.pid, known.path, *file);
+  if (has_plain_root(known.pid)) {
+    // The mapping keeps its inode alive, so that no other file can have the number.
+    const std::string name = kernel::proc::path_of(known.pid, "root") + known.path;
+    const Result<struct stat> named = kernel::lstat_path(name);
+    return named.ok() && same_state(*named, known.file);
+  }
+  const Result<struct stat> file = kernel::stat_path(known.proc_path);
+  return file.ok() && same_state(*file, known.file) && !known.path.ends_with(kDeletedSuffix);
 }
 
 bool MappedFiles::take_remembered(const Key& key, Backing* backing) {
@@ -165,15 +171,18 @@ Result<ObjectId> MappedFiles::add_regular(pid_t pid, const struct stat& file,
 
 // Whether the path still leads to the file. Of a process with a root of its own we cannot tell:
 // maps gives paths from the root of its mount namespace.
-bool MappedFiles::name_leads_to(pid_t pid, const std::string& path, const struct stat& file) {
-  std::string root = kernel::proc::path_of(pid, "root");
+bool MappedFiles::has_plain_root(pid_t pid) {
   auto [plain, added] = plain_root_.try_emplace(pid);
   if (added) {
-    Result<std::string> link = kernel::proc::read_link(root);
+    Result<std::string> link = kernel::proc::read_link(kernel::proc::path_of(pid, "root"));
     plain->second = link.ok() && *link == "/";
   }
-  if (!plain->second) return !path.ends_with(kDeletedSuffix);
-  Result<struct stat> named = kernel::lstat_path(root + path);
+  return plain->second;
+}
+
+bool MappedFiles::name_leads_to(pid_t pid, const std::string& path, const struct stat& file) {
+  if (!has_plain_root(pid)) return !path.ends_with(kDeletedSuffix);
+  Result<struct stat> named = kernel::lstat_path(kernel::proc::path_of(pid, "root") + path);
   return named.ok() && named->st_dev == file.st_dev && named->st_ino == file.st_ino;
 }
 

@@ -79,6 +79,7 @@ class MappedFiles {
                 const struct stat& file, const Backing& backing);
   Result<ObjectId> add_regular(pid_t pid, const struct stat& file, const std::string& path,
                                const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
+  bool has_plain_root(pid_t pid);
   bool name_leads_to(pid_t pid, const std::string& path, const struct stat& file);
   ObjectId add_unnamed(const struct stat& file, const std::string& path,
                        const MemoryEntry& content);

@@ -18,6 +18,7 @@
 #include "capture/sysv_shm.h"
 #include "engine/clock_offsets.h"
 #include "engine/fault.h"
+#include "engine/look_ahead.h"
 #include "engine/state.h"
 #include "engine/timing.h"
 #include "kernel/file.h"
@@ -39,16 +40,12 @@ using capture::StoppedProcess;
 // Below this much resident memory the copy itself is cheaper than a second stop to prepare pre-copy
 // passes.
 constexpr uint64_t kSurveyBytesMin = 16u << 20;
-// What the engine may have open in a stop, beside a duplicate of each descriptor of the group: of
-// its own, and files of /proc of a process and of its threads.
-constexpr uint64_t kOwnDescriptors = 512;
-constexpr uint64_t kKeptOfProcess = 64;
-constexpr uint64_t kKeptOfThread = 16;
 // A pass is worth while as long as it copies clearly less than the one before: a program that
 // writes faster than it can be copied is not chased.
 constexpr int kPrecopyPassesMax = 8;
 constexpr uint64_t kPrecopyEnoughPages = 512;
 constexpr uint64_t kPrecopyGain = 2;
+constexpr uint64_t kLookAfterNs = 5'000'000;
 // The least that there is room for in the window.
 constexpr uint64_t kRoomPagesMin = 256;
 
@@ -70,12 +67,26 @@ class Checkpoint {
     return report;
   }
 
+  // A program that was started a moment ago: the first look at it, a stop in which it is entered,
+  // and memory and a thread that the first checkpoint will need. Large ones wait for that.
+  void prepare() {
+    const FaultsHeld later;
+    if (look_ahead(&state_) >= kSurveyBytesMin) return;
+    if (!while_frozen(&Checkpoint::prepare_stopped).ok()) return state_.forget_epoch();
+    // Its memory stays with the store.
+    if (auto writer = state_.store->begin_epoch(); writer.ok())
+      (void)(*writer)->make_room(room_for_cut());
+    look_later();
+  }
+
  private:
   Result<CheckpointReport> attempt() {
     const uint64_t begin_ns = state_.clock.monotonic_ns();
     PD_TRY(wait_for_pages(&state_));
-    look_ahead();
-    if (needs_survey()) PD_TRY(survey());
+    // Where much memory is met for the first time, in a first epoch or by a large new process: stop
+    // once without copying, so that what cannot be saved is refused before anything is written, and
+    // write protection is there for the passes that copy while the group runs.
+    if (look_ahead(&state_) >= kSurveyBytesMin) PD_TRY(survey());
     writer_ = PD_TRY(state_.store->begin_epoch(beginning()));
     report_.whole = state_.full_next;
     PD_TRY(fault_point("begin"));
@@ -122,6 +133,7 @@ class Checkpoint {
       const store::EpochInfo info = PD_TRY(writer_->commit(std::move(commit)));
       report_.bytes_written = info.bytes_written;
       settle_success(info.epoch);
+      look_later();
       return {};
     }
     store::PendingEpoch pending = PD_TRY(writer_->submit(std::move(commit)));
@@ -131,54 +143,14 @@ class Checkpoint {
     return {};
   }
 
+  // Until then the group has probably come to rest again, if it was.
+  void look_later() { state_.look_at_ns = state_.clock.monotonic_ns() + kLookAfterNs; }
+
   store::Store::Begin beginning() const {
     store::Store::Begin begin;
     if (state_.parent.value != 0) begin.parent = state_.parent;
     begin.contents = state_.full_next ? store::Contents::kEmpty : store::Contents::kInherit;
     return begin;
-  }
-
-  // Where much memory is met for the first time, in a first epoch or by a large new process: stop
-  // once without copying, so that what cannot be saved is refused before anything is written, and
-  // write protection is there for the passes that copy while the group runs.
-  bool needs_survey() const {
-    Result<std::vector<pid_t>> pids = capture::list_processes(state_.scope);
-    if (!pids.ok()) return false;
-    uint64_t bytes = 0;
-    for (pid_t pid : *pids) {
-      const auto member = state_.members.find(pid);
-      if (member != state_.members.end() && member->second.memo.tracked) continue;
-      Result<kernel::proc::TaskStatus> status = kernel::proc::read_status(pid);
-      if (status.ok()) bytes += status->rss_bytes;
-    }
-    return bytes >= kSurveyBytesMin;
-  }
-
-  // What can be known before a stop: VmFlags of mappings (reading them takes 12 us a resident MiB)
-  // and the files behind them. Files of /proc of a new process are opened by reading them once.
-  // Whatever fails or changes is met again in the stop.
-  void look_ahead() {
-    const Result<std::vector<pid_t>> pids = capture::list_processes(state_.scope);
-    if (!pids.ok()) return;
-    uint64_t descriptors = kOwnDescriptors;
-    for (pid_t pid : *pids) {
-      const Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid);
-      if (!stat.ok() || stat->is_zombie()) continue;
-      const auto open = kernel::proc::list_numbers(kernel::proc::path_of(pid, "fd"));
-      descriptors += kKeptOfProcess + kKeptOfThread * static_cast<uint64_t>(stat->threads) +
-                     (open.ok() ? open->size() : 0);
-      capture::ProcessMemo& memo = member_for(pid, stat->start_ticks).memo;
-      const bool is_new = memo.mappings.entries.empty();
-      capture::know_mappings(pid, state_.clock, &memo.mappings);
-      state_.mapped_files.look_ahead(pid, memo.mappings.entries);
-      object::Process unused;
-      if (is_new) (void)capture::read_process(pid, &state_.pids, &unused);
-    }
-    if (state_.scope.init != 0) (void)read_home();
-    if (descriptors > state_.descriptors) {
-      state_.descriptors = 2 * descriptors;
-      kernel::reserve_descriptors(state_.descriptors);
-    }
   }
 
   Status survey() {
@@ -240,7 +212,7 @@ class Checkpoint {
     memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kPrecopy));
     // While both run, a frame that is the same in parent and child was written by neither since the
     // fork, and the parent was copied first. What is written from now on is found by the next scan.
-    if (fresh_.contains(member->memo.pid)) PD_TRY(share_with_parent(*member, &scan));
+    if (member->fresh) PD_TRY(share_with_parent(*member, &scan));
     memory::PageSet unread = PD_TRY(copy_pages(*member, scan));
     member->tracker->give_back(unread);
     return scan.data.pages();
@@ -293,15 +265,10 @@ class Checkpoint {
     return {};
   }
 
-  Result<kernel::proc::Namespaces> read_home() const {
-    if (!state_.home) state_.home = PD_TRY(kernel::proc::read_namespaces(state_.scope.init));
-    return *state_.home;
-  }
-
   // Where every process has to be: with the init that `run` made, or, adopted, where a restore of
   // this engine brings them back.
   Result<kernel::proc::Namespaces> home_namespaces(Frozen& frozen) const {
-    if (state_.scope.init != 0) return read_home();
+    if (state_.scope.init != 0) return read_home(&state_);
     const auto& processes = frozen.processes();
     const auto first = std::find_if(processes.begin(), processes.end(),
                                     [](const StoppedProcess& process) { return !process.zombie; });
@@ -347,7 +314,7 @@ class Checkpoint {
   }
 
   Status collect_one(StoppedProcess* process, capture::CollectContext* context) {
-    Member& member = member_for(process->pid, process->start_ticks);
+    Member& member = member_for(&state_, process->pid, process->start_ticks);
     if (!process->zombie) {
       PD_TRY(capture::enter_process(process, parent_area(*process), &member.memo));
       PD_TRY(fault_point("enter"));
@@ -358,21 +325,6 @@ class Checkpoint {
     member.areas = collected.areas;
     collected_.push_back(std::move(collected));
     return {};
-  }
-
-  Member& member_for(pid_t pid, uint64_t start_ticks) {
-    Member& member = state_.members[pid];
-    if (member.memo.start_ticks !=
-        start_ticks) {  // a new process under an old number, or a new one
-      member = Member();
-      member.memo.pid = pid;
-      member.memo.start_ticks = start_ticks;
-      state_.pids.forget(pid);
-      kernel::proc::forget_files(pid);
-      kernel::proc::keep_files(pid);
-      state_.waits.forget(pid);
-    }
-    return member;
   }
 
   kernel::BatchArea parent_area(const StoppedProcess& process) const {
@@ -392,7 +344,7 @@ class Checkpoint {
     member->tracker = PD_TRY(memory::Tracker::create(kind, process->pid, std::move(uffd),
                                                      state_.tracker_features, &state_.guide));
     member->memo.tracked = true;
-    fresh_.insert(process->pid);
+    member->fresh = true;
     return {};
   }
 
@@ -435,7 +387,7 @@ class Checkpoint {
     memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
     report_.looked_pages += scan.looked_pages;
     capture::set_guard_pages(scan.guard, graph_.address_spaces.at(collected.space));
-    if (fresh_.contains(collected.view.pid)) PD_TRY(share_with_parent(member, &scan));
+    if (member.fresh) PD_TRY(share_with_parent(member, &scan));
     memory::PageSet unread = PD_TRY(copy_pages(member, scan));
     if (unread.empty()) return {};
     return Error(Code::kIo, collected.view.name() + ": " + std::to_string(unread.pages()) +
@@ -558,6 +510,7 @@ class Checkpoint {
     });
     std::erase_if(state_.shared,
                   [this](const auto& item) { return !graph_.memory_objects.contains(item.first); });
+    for (auto& [pid, member] : state_.members) member.fresh = false;
     report_.epoch = epoch;
     report_.processes = collected_.size();
   }
@@ -580,7 +533,6 @@ class Checkpoint {
   capture::MemoryObjects objects_{state_.ids};
   capture::FileCapture files_;
   std::vector<CollectedProcess> collected_;
-  std::set<pid_t> fresh_;     // met in this epoch: their pages may still be their parents'
   std::vector<pid_t> order_;  // parents before children
   uint64_t last_pass_pages_ = 0;
   uint64_t survey_us_ = 0;  // the group stood still for that, too
@@ -591,6 +543,8 @@ class Checkpoint {
 };
 
 }  // namespace
+
+void prepare(GroupState* state) { Checkpoint(state, {}).prepare(); }
 
 Result<CheckpointReport> checkpoint(GroupState* state, const CheckpointOptions& options) {
   return Checkpoint(state, options).run();

@@ -11,4 +11,13 @@ namespace perdure::engine {
 Status fault_point(const char* name);
 void reset_fault_points();
 
+// While it lives no point is counted: what goes on is no checkpoint.
+class FaultsHeld {
+ public:
+  FaultsHeld();
+  ~FaultsHeld();
+  FaultsHeld(const FaultsHeld&) = delete;
+  FaultsHeld& operator=(const FaultsHeld&) = delete;
+};
+
 }  // namespace perdure::engine

@@ -112,6 +112,8 @@ int Group::next_service_ms() const {
     const uint64_t look = state_->missing_pages->next_look_ns();
     deadline = std::min(deadline.value_or(look), look);
   }
+  if (const auto due = next_preparation_ns(*state_))
+    deadline = std::min(deadline.value_or(*due), *due);
   if (!deadline) return kernel::Tracee::wait_for_leftovers() ? kLeftoversMs : -1;
   const uint64_t now = state_->clock.monotonic_ns();
   return *deadline <= now
@@ -123,6 +125,7 @@ void Group::serve() {
   (void)kernel::Tracee::wait_for_leftovers();
   serve_deadlines(state_.get());
   serve_missing_pages(state_.get());
+  serve_preparation(state_.get());
 }
 
 uint64_t Group::lazy_pages_left() const {

@@ -90,6 +90,14 @@ class GroupTest : public testing::Test {
   Fd null_;
 };
 
+// Does what the group wants done in so many milliseconds.
+void serve_for(Group* group, int milliseconds) {
+  for (int i = 0; i < milliseconds; ++i) {
+    if (group->next_service_ms() == 0) group->serve();
+    usleep(1000);
+  }
+}
+
 void expect_ok(const Result<CheckpointReport>& report) {
   ASSERT_TRUE(report.ok()) << report.error().to_string();
 }
@@ -139,6 +147,51 @@ TEST_F(GroupTest, ShellGoesOnWhereItWas) {
 
 // What the engine itself does to a process must not make its guide say that anything may have
 // changed.
+// Parent and child have 8 MB in common, which are stored once whether or not the group was entered
+// before.
+TEST_F(GroupTest, AGroupThatWasPreparedSharesPagesAsAnyOther) {
+  uint64_t pages[2] = {};
+  for (const bool prepared : {false, true}) {
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directory(folder_);
+    std::unique_ptr<Group> group =
+        start({"bash", "-c",
+               "mkfifo f; x=$(head -c 8000000 /dev/zero | tr '\\0' x); "
+               "(read _ <f; echo ${#x} >size) & echo ready >ready; wait"});
+    ASSERT_NE(group, nullptr);
+    wait_for_file("ready");
+    if (prepared) serve_for(group.get(), 200);
+    Result<CheckpointReport> report = group->checkpoint({});
+    expect_ok(report);
+    EXPECT_EQ(report->processes, 2u);
+    pages[prepared] = report->pages;
+    lose(std::move(group));
+    std::unique_ptr<Group> again = restore();
+    ASSERT_NE(again, nullptr);
+    std::ofstream(folder_ + "/f") << "go\n";
+    EXPECT_EQ(wait_end(again.get()), 0);
+    EXPECT_EQ(read_file("size"), "8000000\n");
+  }
+  constexpr uint64_t kVariablePages = 8'000'000 / 4096;  // of which a shell has up to two
+  for (const uint64_t stored : pages) {
+    EXPECT_GT(stored, kVariablePages);
+    EXPECT_LT(stored, 3 * kVariablePages);
+  }
+}
+
+TEST_F(GroupTest, AGroupIsEnteredSoonAfterItsStart) {
+  std::unique_ptr<Group> group = start({"sleep", "1000"});
+  ASSERT_NE(group, nullptr);
+  EXPECT_GE(group->next_service_ms(), 0);
+  serve_for(group.get(), 200);
+  EXPECT_LT(group->next_service_ms(), 0);
+  std::ifstream maps("/proc/" + std::to_string(group->processes().front()) + "/maps");
+  const std::string text(std::istreambuf_iterator<char>(maps), {});
+  EXPECT_NE(text.find("perdure-batch"), std::string::npos);
+  expect_ok(group->checkpoint({}));
+  lose(std::move(group));
+}
+
 TEST_F(GroupTest, AWindowLooksOnlyWhereAGuidedProcessWrote) {
   if (!memory::probe_tracker_features("").write_guide) GTEST_SKIP() << "no write_guide";
   ASSERT_EQ(setenv("PERDURE_GUIDED_PAGES_MIN", "0", 1), 0);

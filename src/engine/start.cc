@@ -20,6 +20,8 @@
 namespace perdure::engine {
 namespace {
 
+// By then most programs have loaded their libraries.
+constexpr uint64_t kPrepareAfterNs = 50'000'000;
 // The command is the second process of its PID namespace.
 constexpr pid_t kMainPid = 2;
 
@@ -104,7 +106,9 @@ Status start(const StartOptions& options, GroupState* state) {
   };
   restore::Init init = PD_TRY(restore::Init::start({}, body));
   for (const std::string& word : options.command) state->instance.add_command(word);
-  return settle_instance({&init, kMainPid, std::move(terminal.master)}, state);
+  PD_TRY(settle_instance({&init, kMainPid, std::move(terminal.master)}, state));
+  state->prepare_at_ns = state->clock.monotonic_ns() + kPrepareAfterNs;
+  return {};
 }
 
 }  // namespace perdure::engine

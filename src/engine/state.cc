@@ -54,6 +54,7 @@ void GroupState::forget_epoch() {
   }
   shared.clear();
   stored.clear();
+  looked_at.reset();
   full_next = true;
 }
 

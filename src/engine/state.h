@@ -19,6 +19,7 @@
 #include "capture/wait_seen.h"
 #include "engine/missing_pages.h"
 #include "engine/options.h"
+#include "engine/rest.h"
 #include "kernel/features.h"
 #include "kernel/pid_map.h"
 #include "kernel/proc/namespaces.h"
@@ -38,6 +39,7 @@ struct Member {
   std::unique_ptr<memory::Tracker> tracker;
   ObjectId space;                   // that the tracker belongs to
   std::vector<memory::Area> areas;  // as of the last capture, for pre-copy
+  bool fresh = false;               // in no epoch yet: its pages may still be its parent's
 };
 
 struct StoredRecord {
@@ -104,8 +106,13 @@ class GroupState {
   std::map<ObjectId, memory::SharedTracker> shared;
   std::map<ObjectId, StoredRecord> stored;  // records of the last epoch
   bool full_next = true;
-  uint64_t descriptors = 1024;  // for which there is room (kernel::reserve_descriptors)
-  uint64_t cut_pages = 0;  // copied in the window of the last epoch
+  // When there is something to be done for the next checkpoint, CLOCK_MONOTONIC: enter a new group
+  // (prepare), look at one (look_while_idle).
+  std::optional<uint64_t> prepare_at_ns;
+  std::optional<uint64_t> look_at_ns;
+  std::optional<Rest> looked_at;  // how it was when it was looked at
+  uint64_t descriptors = 1024;    // for which there is room (kernel::reserve_descriptors)
+  uint64_t cut_pages = 0;         // copied in the window of the last epoch
 
  private:
   static uint64_t first_free_id(const store::Store& store);
@@ -114,6 +121,11 @@ class GroupState {
 // The stages of the engine's story, one file each.
 Result<CheckpointReport> checkpoint(GroupState* state, const CheckpointOptions& options);
 Status detach(GroupState* state);
+// When one of the two next is due, CLOCK_MONOTONIC; and doing it.
+std::optional<uint64_t> next_preparation_ns(const GroupState& state);
+void serve_preparation(GroupState* state);
+// Before the first checkpoint of a group, so that it takes less time. The group stops for a moment.
+void prepare(GroupState* state);
 Status kill_group(GroupState* state);
 
 // When the engine has to end a call at its deadline (capture/interrupted_call.h), CLOCK_MONOTONIC;
