@@ -145,6 +145,62 @@ Status collect_other_threads(StoppedProcess* process, ProcessMemo* memo, Collect
   return {};
 }
 
+// What changes while a program does nothing but compute and wait.
+Status collect_known_thread(StoppedThread* thread, const KnownProcess& known,
+                            CollectContext* context, object::Thread* record) {
+  Tracee& tracee = thread->tracee;
+  *record = known.thread(tracee.tid());
+  record->clear_pending();
+  record->clear_blocked();
+  const kernel::ThreadImage& image = known.image(tracee.tid());
+  if (image.pending) {
+    const auto queue = PD_TRY(tracee.pending(Tracee::Queue::kThread));
+    PD_TRY(put_pending(queue, record->mutable_pending()));
+  }
+  PD_TRY(read_scheduling(tracee.tid(), record));
+  record->set_registers(&thread->saved, sizeof(thread->saved));
+  const std::vector<uint8_t> xstate = PD_TRY(tracee.xstate());
+  record->set_xstate(xstate.data(), xstate.size());
+  record->set_signal_mask(PD_TRY(tracee.signal_mask()));
+  if (thread->blocked.number() == 0) return {};
+  *record->mutable_blocked() = thread->blocked;
+  record->mutable_blocked()->set_sleeps(image.sleeps);
+  context->waits.set_switches(tracee.tid(), image.sleeps);
+  return {};
+}
+
+Status collect_known_threads(StoppedProcess* process, const ProcessMemo& memo,
+                             CollectContext* context, const ProcessView& view,
+                             object::Process* record) {
+  for (StoppedThread& thread : process->threads) {
+    PD_TRY(check_registers(view, thread.saved));
+    const ObjectId id = context->ids.id_of(memo.key() + ":thread:" + std::to_string(thread.tid()));
+    PD_TRY(collect_known_thread(&thread, memo.known, context, &context->graph.threads[id]));
+    record->add_threads(id.value);
+  }
+  return {};
+}
+
+// The records that the process had, with what may differ read again.
+Result<ProcessView> collect_known(StoppedProcess* process, ProcessMemo* memo,
+                                  CollectContext* context, object::Process* record) {
+  const KnownProcess& known = memo->known;
+  *record = known.record();
+  record->clear_pending();
+  record->clear_threads();
+  const ProcessView view{process->pid, process->stat, known.status()};
+  PD_TRY_WITHIN(view.name(), read_places(process->pid, record));
+  using kernel::proc::Namespace;
+  if (context->root_namespaces.link(Namespace::kIpc) != context->engine_ipc)
+    PD_TRY(check_sysv(view, known.look()->semaphores, known.look()->message_queues));
+  if (known.look()->pending) {
+    auto queue = PD_TRY(process->threads.front().tracee.pending(Tracee::Queue::kProcess));
+    PD_TRY(put_pending(queue, record->mutable_pending()));
+  }
+  PD_TRY_WITHIN(view.name(), collect_known_threads(process, *memo, context, view, record));
+  return view;
+}
+
 // The executable's identity: the mapping of /proc/PID/exe's file stands in MappedFiles by its
 // inode.
 ObjectId executable_record(const object::AddressSpace& space, const MappedFiles& files,
@@ -162,7 +218,11 @@ ObjectId executable_record(const object::AddressSpace& space, const MappedFiles&
 
 }  // namespace
 
-Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, ProcessMemo* memo) {
+Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, ProcessMemo* memo,
+                     kernel::TaskImages* images) {
+  memo->unchanged = memo->tracked && memo->known.holds(*process, images);
+  if (memo->unchanged) return {};
+  memo->known.begin(*process, images);
   process->status = PD_TRY(kernel::proc::read_status(process->pid));
   for (StoppedThread& thread : process->threads)
     thread.tracee.set_caught_signals(process->status->caught);
@@ -209,43 +269,86 @@ Result<Fd> take_userfaultfd(StoppedProcess* process, const ProcessMemo& memo) {
   return ours;
 }
 
-Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* memo,
-                                         CollectContext* context) {
-  CollectedProcess collected;
-  collected.id = context->ids.id_of(memo->key());
-  object::Process& record = context->graph.processes[collected.id];
+namespace {
+
+Result<ProcessView> collect_anew(StoppedProcess* process, ProcessMemo* memo,
+                                 CollectContext* context, object::Process* record, uint64_t* brk) {
   if (!process->status) process->status = PD_TRY(kernel::proc::read_status(process->pid));
-  collected.view =
-      PD_TRY(read_process(process->pid, process->stat, *process->status, &context->pids, &record));
-  const ProcessView& view = collected.view;
+  ProcessView view =
+      PD_TRY(read_process(process->pid, process->stat, *process->status, &context->pids, record));
   PD_TRY(check_process(view));
-  if (process->zombie) return collected;
+  if (process->zombie) return view;
   const kernel::proc::Namespaces own = PD_TRY(kernel::proc::read_namespaces(process->pid));
   PD_TRY(check_namespaces(view, own, context->root_namespaces));
 
   const ObjectId leader =
       context->ids.id_of(memo->key() + ":thread:" + std::to_string(process->pid));
-  record.add_threads(leader.value);
-  VmaOptions options;
-  PD_TRY_WITHIN(view.name(), collect_leader(process, memo, context, view, &record,
-                                            &context->graph.threads[leader], &options.brk));
-  PD_TRY_WITHIN(view.name(), collect_other_threads(process, memo, context, view, &record));
+  record->add_threads(leader.value);
+  PD_TRY_WITHIN(view.name(), collect_leader(process, memo, context, view, record,
+                                            &context->graph.threads[leader], brk));
+  PD_TRY_WITHIN(view.name(), collect_other_threads(process, memo, context, view, record));
   if (process->threads.front().tracee.stop_kind() == kernel::StopKind::kGroupStop) {
-    record.set_state(object::Process::STOPPED);
-    record.set_stop_signal(process->threads.front().tracee.stop_signal());
+    record->set_state(object::Process::STOPPED);
+    record->set_stop_signal(process->threads.front().tracee.stop_signal());
   }
+  return view;
+}
 
-  options.stat = &process->stat;
+void keep_known(const StoppedProcess& process, ProcessMemo* memo, const CollectContext& context,
+                const object::Process& record) {
+  if (context.images == nullptr) return;
+  std::map<pid_t, object::Thread> threads;
+  for (int i = 0; i < record.threads_size(); ++i) {
+    threads[process.threads[static_cast<size_t>(i)].tid()] =
+        context.graph.threads.at(ObjectId(record.threads(i)));
+  }
+  memo->known.keep(process, record, threads, context.images);
+}
+
+// The record of the address space, and the areas in which pages are looked for.
+Result<object::AddressSpace> collect_space(const StoppedProcess& process, uint64_t brk,
+                                           ProcessMemo* memo, CollectContext* context,
+                                           std::vector<memory::Area>* areas) {
+  const kernel::TaskLook* look = memo->known.look();
+  const uint64_t now_ns = context->stopped_at_ns;
+  if (memo->unchanged && memo->space.holds(*look, now_ns, &context->files)) {
+    *areas = memo->space.private_areas();
+    return memo->space.space();
+  }
+  memo->space.forget();
+  VmaOptions options;
+  options.brk = brk;
+  options.stat = &process.stat;
   options.tracked = memo->tracked;
   options.known_flags = memo->mappings.entries;
-  VmaCapture vmas = PD_TRY(capture_vmas(process->pid, options, context->files, context->objects));
+  VmaCapture vmas = PD_TRY(capture_vmas(process.pid, options, context->files, context->objects));
+  if (look != nullptr) memo->space.keep(*look, vmas, context->files, now_ns);
+  *areas = std::move(vmas.private_areas);
+  memo->mappings.entries = std::move(vmas.entries);
+  return std::move(vmas.space);
+}
+
+}  // namespace
+
+Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* memo,
+                                         CollectContext* context) {
+  CollectedProcess collected;
+  collected.id = context->ids.id_of(memo->key());
+  object::Process& record = context->graph.processes[collected.id];
+  uint64_t brk = 0;
+  if (memo->unchanged) {
+    collected.view = PD_TRY(collect_known(process, memo, context, &record));
+    brk = memo->known.look()->brk;
+  } else {
+    collected.view = PD_TRY(collect_anew(process, memo, context, &record, &brk));
+    if (process->zombie) return collected;
+    keep_known(*process, memo, *context, record);
+  }
+  auto space = PD_TRY(collect_space(*process, brk, memo, context, &collected.areas));
   collected.space = context->ids.id_of(memo->key() + ":space:" + std::to_string(memo->executions));
   record.set_address_space(collected.space.value);
-  record.set_executable_file(
-      executable_record(vmas.space, context->files, record.executable()).value);
-  context->graph.address_spaces[collected.space] = std::move(vmas.space);
-  collected.areas = std::move(vmas.private_areas);
-  memo->mappings.entries = std::move(vmas.entries);
+  record.set_executable_file(executable_record(space, context->files, record.executable()).value);
+  context->graph.address_spaces[collected.space] = std::move(space);
   return collected;
 }
 

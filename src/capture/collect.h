@@ -18,6 +18,8 @@
 #include "base/result.h"
 #include "capture/blocked_call.h"
 #include "capture/freeze.h"
+#include "capture/known_process.h"
+#include "capture/known_space.h"
 #include "capture/process.h"
 #include "capture/vmas.h"
 #include "kernel/pid_map.h"
@@ -36,6 +38,9 @@ struct ProcessMemo {
   kernel::BatchArea area = kernel::BatchArea::at(RemoteAddr());
   KnownMappings mappings;
   bool tracked = false;  // the engine's write protection is on
+  KnownProcess known;
+  KnownSpace space;
+  bool unchanged = false;  // since its records were captured, as of this stop
 
   std::string key() const {
     return "proc:" + std::to_string(pid) + ":" + std::to_string(start_ticks);
@@ -53,6 +58,7 @@ struct CollectContext {
   pid_t engine = 0;
   std::string engine_ipc;  // the engine's own IPC namespace
   uint64_t stopped_at_ns = 0;
+  kernel::TaskImages* images = nullptr;  // none: everything is read each time
 };
 
 struct CollectedProcess {
@@ -64,7 +70,9 @@ struct CollectedProcess {
 
 // Makes sure that the batch area is mapped, if it is not there yet (a new process) or no more (it
 // executed a program, which counts up memo->executions). inherited: where a parent has one.
-Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, ProcessMemo* memo);
+// images: may be null. A process that is as its records say is not entered.
+Status enter_process(StoppedProcess* process, kernel::BatchArea inherited, ProcessMemo* memo,
+                     kernel::TaskImages* images);
 
 // A userfaultfd of the process's own, taken out of it and closed there. Invalid if it cannot have
 // one.

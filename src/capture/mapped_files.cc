@@ -51,7 +51,7 @@ bool same_state(const struct stat& a, const struct stat& b) {
 }  // namespace
 
 Result<Backing> MappedFiles::add(pid_t pid, const MapsEntry& entry, MemoryObjects& objects) {
-  Key key(entry.device, entry.inode, entry.path, entry.shared);
+  Key key = key_of(entry);
   auto found = resolved_.find(key);
   if (found == resolved_.end()) {
     Backing backing;
@@ -65,6 +65,21 @@ Result<Backing> MappedFiles::add(pid_t pid, const MapsEntry& entry, MemoryObject
   return backing;
 }
 
+bool MappedFiles::remembers(const MapsEntry& entry) const {
+  return remembered_.contains(key_of(entry));
+}
+
+bool MappedFiles::add_remembered(std::span<const MapsEntry> entries) {
+  for (const MapsEntry& entry : entries) {
+    Key key = key_of(entry);
+    if (resolved_.contains(key)) continue;
+    Backing backing;
+    if (!take_remembered(key, &backing)) return false;
+    resolved_.emplace(std::move(key), backing);
+  }
+  return true;
+}
+
 void MappedFiles::reset() {
   resolved_.clear();
   records_.clear();
@@ -75,7 +90,7 @@ void MappedFiles::look_ahead(pid_t pid, std::span<const MapsEntry> entries) {
   MemoryObjects objects(*ids_);
   for (const MapsEntry& entry : entries) {
     if (entry.shared || entry.deleted || !entry.path.starts_with('/')) continue;
-    Key key(entry.device, entry.inode, entry.path, entry.shared);
+    const Key key = key_of(entry);
     // What cannot be resolved now is tried again in the stop, which says why.
     if (!remembered_.contains(key)) (void)resolve(key, pid, entry, objects);
   }

@@ -47,6 +47,10 @@ class MappedFiles {
   // not where.
   Result<Backing> add(pid_t pid, const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
   const std::map<ObjectId, object::OpenFile>& records() const { return records_; }
+  // Adds the records of these mappings from what is remembered of their files; false if something
+  // is not remembered, or was forgotten because it changed. entries: of private mappings of files.
+  bool add_remembered(std::span<const kernel::proc::MapsEntry> entries);
+  bool remembers(const kernel::proc::MapsEntry& entry) const;
   // Forgets the records, for the next checkpoint.
   void reset();
   // Looks at files behind private mappings that are not remembered yet, while the group runs.
@@ -71,6 +75,9 @@ class MappedFiles {
     std::string bytes;
   };
 
+  static Key key_of(const kernel::proc::MapsEntry& entry) {
+    return {entry.device, entry.inode, entry.path, entry.shared};
+  }
   Result<Backing> resolve(const Key& key, pid_t pid, const kernel::proc::MapsEntry& entry,
                           MemoryObjects& objects);
   bool is_as_before(Remembered& known);

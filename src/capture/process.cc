@@ -62,19 +62,6 @@ Result<uint64_t> read_number(pid_t pid, std::string_view leaf, int base) {
   return Error(Code::kUnavailable, path + ": not a number: " + std::string(digits));
 }
 
-Status put_places(pid_t pid, object::Process* record) {
-  record->set_executable(PD_TRY(proc::read_link(proc::path_of(pid, "exe"))));
-  record->set_cwd(PD_TRY(proc::read_link(proc::path_of(pid, "cwd"))));
-  record->set_root(PD_TRY(proc::read_link(proc::path_of(pid, "root"))));
-  const std::string command_line = PD_TRY(proc::read_text(proc::path_of(pid, "cmdline")));
-  for (std::string_view rest = command_line; !rest.empty();) {
-    const size_t end = std::min(rest.find('\0'), rest.size());
-    record->add_command_line(std::string(rest.substr(0, end)));
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  return {};
-}
-
 Status put_settings(const ProcessView& view, kernel::PidMap* pids, object::Process* record) {
   record->set_umask(view.status.umask);
   for (const proc::Limit& limit : PD_TRY(proc::read_limits(view.pid))) {
@@ -94,6 +81,20 @@ Status put_settings(const ProcessView& view, kernel::PidMap* pids, object::Proce
 
 }  // namespace
 
+Status read_places(pid_t pid, object::Process* record) {
+  record->set_executable(PD_TRY(proc::read_link(proc::path_of(pid, "exe"))));
+  record->set_cwd(PD_TRY(proc::read_link(proc::path_of(pid, "cwd"))));
+  record->set_root(PD_TRY(proc::read_link(proc::path_of(pid, "root"))));
+  const std::string command_line = PD_TRY(proc::read_text(proc::path_of(pid, "cmdline")));
+  record->clear_command_line();
+  for (std::string_view rest = command_line; !rest.empty();) {
+    const size_t end = std::min(rest.find('\0'), rest.size());
+    record->add_command_line(std::string(rest.substr(0, end)));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return {};
+}
+
 std::string ProcessView::name() const {
   return "pid " + std::to_string(status.inner_tgid()) + " (" + stat.comm + ")";
 }
@@ -104,7 +105,7 @@ Result<ProcessView> read_process(pid_t pid, proc::Stat stat, proc::TaskStatus st
   PD_TRY_WITHIN(view.name(), put_ids(view, pids, record));
   put_state(view, record);
   if (view.stat.is_zombie()) return view;
-  PD_TRY_WITHIN(view.name(), put_places(pid, record));
+  PD_TRY_WITHIN(view.name(), read_places(pid, record));
   PD_TRY_WITHIN(view.name(), put_settings(view, pids, record));
   return view;
 }

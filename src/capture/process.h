@@ -37,6 +37,10 @@ Result<ProcessView> read_process(pid_t pid, kernel::proc::Stat stat,
                                  kernel::proc::TaskStatus status, kernel::PidMap* pids,
                                  object::Process* record);
 
+// Of it, names of files, which others change, and the command line, which the program writes like
+// other memory.
+Status read_places(pid_t pid, object::Process* record);
+
 // Calls added to a batch that runs in the leader of the stopped process (any thread, if the leader
 // is a zombie).
 class ProcessQuery {

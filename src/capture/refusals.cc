@@ -207,15 +207,19 @@ SysvQuery SysvQuery::add(Batch* batch) {
   return query;
 }
 
+Status check_sysv(const ProcessView& process, uint64_t semaphores, uint64_t queues) {
+  if (semaphores != 0) return refusal(process, "or its group has SysV semaphores");
+  if (queues != 0) return refusal(process, "or its group has SysV message queues");
+  return {};
+}
+
 Status SysvQuery::check(const Batch& batch, const ProcessView& process) const {
   // SEM_INFO counts sets in semusz, MSG_INFO queues in msgpool (semctl(2), msgctl(2)).
-  if (batch.result(semaphores_) >= 0 && batch.value<seminfo>(semaphores_answer_).semusz != 0) {
-    return refusal(process, "or its group has SysV semaphores");
-  }
-  if (batch.result(queues_) >= 0 && batch.value<msginfo>(queues_answer_).msgpool != 0) {
-    return refusal(process, "or its group has SysV message queues");
-  }
-  return {};
+  const bool has_semaphores = batch.result(semaphores_) >= 0;
+  const bool has_queues = batch.result(queues_) >= 0;
+  const int sets = has_semaphores ? batch.value<seminfo>(semaphores_answer_).semusz : 0;
+  const int queues = has_queues ? batch.value<msginfo>(queues_answer_).msgpool : 0;
+  return check_sysv(process, static_cast<uint64_t>(sets), static_cast<uint64_t>(queues));
 }
 
 }  // namespace perdure::capture

@@ -58,6 +58,9 @@ class UnusualQuery {
   RemoteAddr tsc_answer_, policy_answer_;
 };
 
+// How many there are in a group's own IPC namespace.
+Status check_sysv(const ProcessView& process, uint64_t semaphores, uint64_t queues);
+
 // SysV semaphores and message queues in the IPC namespace of a group that has one of its own; the
 // batch runs in any of its threads.
 class SysvQuery {

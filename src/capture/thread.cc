@@ -14,21 +14,6 @@ namespace {
 
 using kernel::Batch;
 
-Status put_scheduling(pid_t tid, const kernel::proc::TaskStatus& status, object::Thread* record) {
-  const auto attributes = PD_TRY(kernel::sched_getattr(tid));
-  object::SchedulerState* out = record->mutable_scheduler();
-  out->set_policy(attributes.policy);
-  out->set_nice(attributes.nice);
-  out->set_priority(attributes.priority);
-  out->set_flags(attributes.flags);
-  out->set_runtime_ns(attributes.runtime_ns);
-  out->set_deadline_ns(attributes.deadline_ns);
-  out->set_period_ns(attributes.period_ns);
-  record->set_affinity(status.cpus_allowed.data(), status.cpus_allowed.size());
-  record->set_io_priority(PD_TRY(kernel::ioprio_get(tid)));
-  return {};
-}
-
 Status put_user_lists(pid_t tid, object::Thread* record) {
   const auto robust = PD_TRY(kernel::get_robust_list(tid));
   record->set_robust_list(robust.head.value);
@@ -43,11 +28,26 @@ Status put_user_lists(pid_t tid, object::Thread* record) {
 
 }  // namespace
 
+Status read_scheduling(pid_t tid, object::Thread* record) {
+  const auto attributes = PD_TRY(kernel::sched_getattr(tid));
+  object::SchedulerState* out = record->mutable_scheduler();
+  out->set_policy(attributes.policy);
+  out->set_nice(attributes.nice);
+  out->set_priority(attributes.priority);
+  out->set_flags(attributes.flags);
+  out->set_runtime_ns(attributes.runtime_ns);
+  out->set_deadline_ns(attributes.deadline_ns);
+  out->set_period_ns(attributes.period_ns);
+  return {};
+}
+
 Status read_thread(pid_t tid, const kernel::proc::TaskStatus& status, object::Thread* record) {
   record->set_tid(status.inner_pid());
   record->set_comm(status.name);
   put_credentials(status, record->mutable_credentials());
-  PD_TRY(put_scheduling(tid, status, record));
+  PD_TRY(read_scheduling(tid, record));
+  record->set_affinity(status.cpus_allowed.data(), status.cpus_allowed.size());
+  record->set_io_priority(PD_TRY(kernel::ioprio_get(tid)));
   return put_user_lists(tid, record);
 }
 

@@ -46,13 +46,6 @@ bool same_mapping(const MapsEntry& a, const MapsEntry& b) {
          a.path == b.path;
 }
 
-// Mappings that are no part of the program: the engine's, and the one that the kernel makes for
-// uprobes.
-bool is_foreign(const MapsEntry& entry) {
-  return (!entry.shared && entry.deleted && entry.path == kBatchMappingPath) ||
-         entry.path == "[uprobes]";
-}
-
 // Takes the flags of the mappings that did not change; false if some mapping is not among the
 // known.
 bool take_known_flags(std::span<const MapsEntry> known, std::vector<MapsEntry>& entries) {
@@ -228,6 +221,11 @@ Status set_layout(pid_t pid, const VmaOptions& options, object::AddressSpace& sp
 }
 
 }  // namespace
+
+bool is_foreign(const MapsEntry& entry) {
+  return (!entry.shared && entry.deleted && entry.path == kBatchMappingPath) ||
+         entry.path == "[uprobes]";
+}
 
 void know_mappings(pid_t pid, const Clock& clock, KnownMappings* known) {
   Result<std::vector<MapsEntry>> entries = kernel::proc::read_maps(pid);

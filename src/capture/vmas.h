@@ -24,6 +24,10 @@ namespace perdure::capture {
 // name; it is no part of the program.
 inline constexpr const char* kBatchMappingPath = "/memfd:perdure-batch";
 
+// Mappings that are no part of the program: the engine's, and the one that the kernel makes for
+// uprobes.
+bool is_foreign(const kernel::proc::MapsEntry& entry);
+
 struct VmaOptions {
   // The engine's own write protection is on in this process, so uffd-wp flags are not the
   // program's.

@@ -92,6 +92,7 @@ class Checkpoint {
     PD_TRY(fault_point("begin"));
     PD_TRY(precopy());
     state_.mapped_files.look_again();
+    state_.images.wanted_again();
     timing_.mark("precopy");
     report_.precopy_us = timing_.last_us();
     PD_TRY(writer_->make_room(room_for_cut()));
@@ -290,9 +291,17 @@ class Checkpoint {
       state_.engine_ipc =
           PD_TRY(kernel::proc::read_namespace(getpid(), kernel::proc::Namespace::kIpc));
     }
-    capture::CollectContext context{
-        graph_,   state_.ids, state_.pids,       state_.waits,      state_.mapped_files,
-        objects_, namespaces, kernel::own_tid(), state_.engine_ipc, frozen->stopped_at_ns()};
+    capture::CollectContext context{graph_,
+                                    state_.ids,
+                                    state_.pids,
+                                    state_.waits,
+                                    state_.mapped_files,
+                                    objects_,
+                                    namespaces,
+                                    kernel::own_tid(),
+                                    state_.engine_ipc,
+                                    frozen->stopped_at_ns(),
+                                    state_.images.get()};
     std::vector<capture::Member> members;
     std::vector<Fd> pidfds;
     for (StoppedProcess& process : frozen->processes()) {
@@ -316,7 +325,7 @@ class Checkpoint {
   Status collect_one(StoppedProcess* process, capture::CollectContext* context) {
     Member& member = member_for(&state_, process->pid, process->start_ticks);
     if (!process->zombie) {
-      PD_TRY(capture::enter_process(process, parent_area(*process), &member.memo));
+      PD_TRY(capture::enter_process(process, parent_area(*process), &member.memo, context->images));
       PD_TRY(fault_point("enter"));
       PD_TRY(track(process, &member));
     }
@@ -503,6 +512,7 @@ class Checkpoint {
                        [&](const CollectedProcess& c) { return c.view.pid == item.first; });
       if (ended) {
         kernel::proc::forget_files(item.first);
+        if (auto* images = state_.images.get()) images->forget(item.first);
         state_.pids.forget(item.first);
         state_.waits.forget(item.first);
       }

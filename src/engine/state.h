@@ -23,6 +23,7 @@
 #include "kernel/features.h"
 #include "kernel/pid_map.h"
 #include "kernel/proc/namespaces.h"
+#include "kernel/task_images.h"
 #include "memory/copy.h"
 #include "memory/shared.h"
 #include "memory/tracker.h"
@@ -61,6 +62,7 @@ class GroupState {
         ids(first_free_id(*store)),
         mapped_files(ids, &checksums) {
     if (features.has(kernel::Feature::kCallMarks)) waits.use_marks();
+    if (features.disabled(kernel::Feature::kTaskImages)) images.forbid();
   }
 
   static Result<std::unique_ptr<GroupState>> create(std::string name,
@@ -96,6 +98,7 @@ class GroupState {
   object::IdTable ids;
   kernel::PidMap pids;
   capture::TaskClock task_clock;
+  kernel::LazyTaskImages images;  // of the members
   capture::WaitBook waits;
   capture::ChecksumCache checksums;
   capture::MappedFiles mapped_files;

@@ -132,13 +132,9 @@ Result<Fd> attach_tracepoint_program(const Fd& program) {
   return link;
 }
 
-Result<Fd> load_task_program(uint32_t iterator_type, const BpfCode& code) {
-  return load(BPF_TRACE_ITER, iterator_type, code);
-}
+namespace {
 
-Status run_task_program(const Fd& program, pid_t tid) {
-  bpf_iter_link_info which = {};
-  which.task.tid = static_cast<uint32_t>(tid);
+Result<Fd> link_task_program(const Fd& program, bpf_iter_link_info& which) {
   bpf_attr attributes = {};
   attributes.link_create.prog_fd = static_cast<uint32_t>(program.get());
   attributes.link_create.attach_type = BPF_TRACE_ITER;
@@ -146,7 +142,30 @@ Status run_task_program(const Fd& program, pid_t tid) {
   attributes.link_create.iter_info_len = sizeof(which);
   Fd link = Fd::adopt(static_cast<int>(bpf(BPF_LINK_CREATE, attributes)));
   if (!link.valid()) return failed("make a BPF iterator");
-  attributes = {};
+  return link;
+}
+
+}  // namespace
+
+Result<Fd> load_task_program(uint32_t iterator_type, const BpfCode& code) {
+  return load(BPF_TRACE_ITER, iterator_type, code);
+}
+
+Status run_task_program(const Fd& program, pid_t tid) {
+  bpf_iter_link_info which = {};
+  which.task.tid = static_cast<uint32_t>(tid);
+  const Fd link = PD_TRY(link_task_program(program, which));
+  return run_linked_program(link);
+}
+
+Result<Fd> link_process_program(const Fd& program, pid_t pid) {
+  bpf_iter_link_info which = {};
+  which.task.pid = static_cast<uint32_t>(pid);
+  return link_task_program(program, which);
+}
+
+Status run_linked_program(const Fd& link) {
+  bpf_attr attributes = {};
   attributes.iter_create.link_fd = static_cast<uint32_t>(link.get());
   Fd iterator = Fd::adopt(static_cast<int>(bpf(BPF_ITER_CREATE, attributes)));
   if (!iterator.valid()) return failed("open a BPF iterator");

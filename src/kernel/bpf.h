@@ -60,5 +60,8 @@ Result<Fd> attach_tracepoint_program(const Fd& program);
 Result<Fd> load_task_program(uint32_t iterator_type, const BpfCode& code);
 // Runs it for one thread. Linux 6.1.
 Status run_task_program(const Fd& program, pid_t tid);
+// The same in two steps, for all threads of a process: what is returned can be run again and again.
+Result<Fd> link_process_program(const Fd& program, pid_t pid);
+Status run_linked_program(const Fd& link);
 
 }  // namespace perdure::kernel

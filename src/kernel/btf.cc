@@ -21,6 +21,7 @@ constexpr size_t kBytesMax = size_t{64} << 20;
 constexpr uint32_t kNestingMax = 8;
 constexpr uint32_t kDescriptionBytes = 12;  // name, info, and a size or another type's number
 constexpr uint32_t kMemberBytes = 12;
+constexpr uint32_t kStructKind = 4, kUnionKind = 5;
 
 // The file's header, of which later versions may have a longer one.
 struct Header {
@@ -132,38 +133,85 @@ Status Btf::index() {
 Result<uint32_t> Btf::id_of(Kind kind, std::string_view name) const {
   for (uint32_t id = 1; id < index_.size(); ++id) {
     const Type& type = index_[id];
-    if (kind_of(type.info) == static_cast<uint32_t>(kind) && string_at(type.name) == name) {
-      return id;
-    }
+    if (kind_of(type.info) == static_cast<uint32_t>(kind) && string_is(type.name, name)) return id;
   }
   return missing(name);
 }
 
 Result<uint32_t> Btf::member_offset(std::string_view structure, std::string_view member) const {
-  return find_member(PD_TRY(id_of(Kind::kStruct, structure)), member, 0);
+  const uint32_t id = PD_TRY(id_of(Kind::kStruct, structure));
+  return PD_TRY(find_member(id, member, 0)).offset;
 }
 
-Result<uint32_t> Btf::find_member(uint32_t id, std::string_view member, uint32_t depth) const {
+Result<Btf::Member> Btf::member(std::string_view structure, std::string_view path) const {
+  Found found{0, PD_TRY(id_of(Kind::kStruct, structure))};
+  uint32_t offset = 0;
+  while (!path.empty()) {
+    const size_t end = std::min(path.find('.'), path.size());
+    found = PD_TRY(find_member(plain_type(found.type), path.substr(0, end), 0));
+    offset += found.offset;
+    path.remove_prefix(std::min(end + 1, path.size()));
+  }
+  return Member{offset, PD_TRY(bytes_of_type(found.type, 0))};
+}
+
+Result<uint32_t> Btf::size_of(std::string_view structure) const {
+  const uint32_t id = PD_TRY(id_of(Kind::kStruct, structure));
+  return bytes_of_type(id, 0);
+}
+
+Result<Btf::Found> Btf::find_member(uint32_t id, std::string_view member, uint32_t depth) const {
   if (depth > kNestingMax || id >= index_.size()) return missing(member);
   const Type& type = index_[id];
   const bool bit_fields = type.info >> 31 != 0;
   const uint32_t kind = kind_of(type.info);
-  if (kind != 4 && kind != 5) return missing(member);
+  if (kind != kStructKind && kind != kUnionKind) return missing(member);
   for (uint32_t number = 0; number < count_of(type.info); ++number) {
     const uint32_t at = type.at + kDescriptionBytes + number * kMemberBytes;
     const std::string_view name = string_at(word_at(at));
     const uint32_t bits = bit_fields ? word_at(at + 8) & 0xffffff : word_at(at + 8);
-    if (name == member) return bits / 8;
+    if (name == member) return Found{bits / 8, word_at(at + 4)};
     if (!name.empty()) continue;
     const auto inside = find_member(word_at(at + 4), member, depth + 1);
-    if (inside.ok()) return bits / 8 + *inside;
+    if (inside.ok()) return Found{bits / 8 + inside->offset, inside->type};
   }
   return missing(member);
+}
+
+// Without typedef, const and the like around it.
+uint32_t Btf::plain_type(uint32_t id) const {
+  for (uint32_t depth = 0; depth < kNestingMax && id < index_.size(); ++depth) {
+    const uint32_t kind = kind_of(index_[id].info);
+    const bool wraps = (kind >= 8 && kind <= 11) || kind == 18;
+    if (!wraps) break;
+    id = word_at(index_[id].at + 8);
+  }
+  return id;
+}
+
+Result<uint32_t> Btf::bytes_of_type(uint32_t id, uint32_t depth) const {
+  constexpr uint32_t kPointerKind = 2, kArrayKind = 3, kBytesMax = 1u << 20;
+  id = plain_type(id);
+  if (depth > kNestingMax || id == 0 || id >= index_.size()) return corrupt("a type without size");
+  const Type& type = index_[id];
+  if (kind_of(type.info) == kPointerKind) return uint32_t{8};
+  if (kind_of(type.info) != kArrayKind) return word_at(type.at + 8);
+  const uint32_t one = PD_TRY(bytes_of_type(word_at(type.at + kDescriptionBytes), depth + 1));
+  const uint64_t all = uint64_t{one} * word_at(type.at + kDescriptionBytes + 8);
+  return all > kBytesMax ? Result<uint32_t>(corrupt("too large a type"))
+                         : Result<uint32_t>(static_cast<uint32_t>(all));
 }
 
 std::string_view Btf::string_at(uint32_t offset) const {
   if (offset >= strings_end_ - strings_) return {};
   return reinterpret_cast<const char*>(bytes_.data()) + strings_ + offset;
+}
+
+bool Btf::string_is(uint32_t offset, std::string_view text) const {
+  if (strings_end_ - strings_ < text.size() + 1) return false;
+  if (offset > strings_end_ - strings_ - text.size() - 1) return false;
+  const uint8_t* found = bytes_.data() + strings_ + offset;
+  return std::memcmp(found, text.data(), text.size()) == 0 && found[text.size()] == 0;
 }
 
 uint32_t Btf::word_at(uint32_t offset) const {

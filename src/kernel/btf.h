@@ -25,6 +25,14 @@ class Btf {
   Result<uint32_t> id_of(Kind kind, std::string_view name) const;
   // Bytes from the start of a structure to a member, which may lie in nameless parts of it.
   Result<uint32_t> member_offset(std::string_view structure, std::string_view member) const;
+  struct Member {
+    uint32_t offset = 0;  // bytes from the start of the structure
+    uint32_t bytes = 0;   // as large as its type, also where it is a field of bits
+  };
+  // As above; the path may go on into members of the member: "context.ldt".
+  Result<Member> member(std::string_view structure, std::string_view path) const;
+  // How many bytes a structure has.
+  Result<uint32_t> size_of(std::string_view structure) const;
 
  private:
   struct Type {
@@ -34,8 +42,15 @@ class Btf {
   };
   Btf() = default;
   Status index();
-  Result<uint32_t> find_member(uint32_t id, std::string_view member, uint32_t depth) const;
+  struct Found {
+    uint32_t offset = 0;
+    uint32_t type = 0;
+  };
+  Result<Found> find_member(uint32_t id, std::string_view member, uint32_t depth) const;
+  uint32_t plain_type(uint32_t id) const;
+  Result<uint32_t> bytes_of_type(uint32_t id, uint32_t depth) const;
   std::string_view string_at(uint32_t offset) const;
+  bool string_is(uint32_t offset, std::string_view text) const;
   uint32_t word_at(uint32_t offset) const;
 
   std::vector<uint8_t> bytes_;

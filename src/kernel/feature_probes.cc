@@ -105,6 +105,17 @@ bool probe_write_guide() {
   return load_tracepoint_program(*tracepoint, code).ok();
 }
 
+// The same for an iterator.
+bool probe_task_images() {
+  const Result<Btf> btf = Btf::read_kernel();
+  if (!btf.ok()) return false;
+  const Result<uint32_t> iterator = btf->id_of(Btf::Kind::kFunction, "bpf_iter_task");
+  if (!iterator.ok()) return false;
+  BpfCode code;
+  code.exit_with(0);
+  return load_task_program(*iterator, code).ok();
+}
+
 // Asks for our own pid: whoever may ask is told that it exists, and no process is made. CLONE_VM
 // spares the kernel a copy of our page tables on the way there (0.2 ms).
 bool probe_set_tid() {
@@ -155,6 +166,7 @@ constexpr std::array<Probe, kFeatureCount> kProbes = {
     probe_rseq_configuration,
     probe_unix_diag,
     probe_call_marks,
+    probe_task_images,
     has_pagemap_scan,
     has_async_write_protection,
     has_soft_dirty,

@@ -31,6 +31,7 @@ enum class Feature : size_t {
   kRseqConfiguration,
   kUnixDiag,
   kCallMarks,
+  kTaskImages,
   // Memory.
   kPagemapScan,
   kWpAsync,
@@ -47,7 +48,7 @@ enum class Feature : size_t {
   // The store.
   kIoUring,
 };
-inline constexpr size_t kFeatureCount = 23;
+inline constexpr size_t kFeatureCount = 24;
 
 enum class Need : uint8_t { kRequired, kOptional };
 
