@@ -37,7 +37,7 @@ Status capture_device(FileContext& context, OpenFileEntry& entry) {
     return {};
   }
   object::FileIdentity identity;
-  PD_TRY(identify(entry, &identity));
+  PD_TRY(identify(context, entry, &identity));
   object::Device* device = entry.record.mutable_device();
   device->set_path(identity.path());
   device->set_major(major(number));

@@ -4,13 +4,13 @@
 
 namespace perdure::capture {
 
-Status capture_directory(FileContext&, OpenFileEntry& entry) {
+Status capture_directory(FileContext& context, OpenFileEntry& entry) {
   if (entry.file.st_nlink == 0) {
     return refuse(entry, "removed folder " + entry.link, "let the program close it");
   }
   object::Directory* directory = entry.record.mutable_directory();
   directory->set_offset(entry.info.position);
-  PD_TRY(identify(entry, directory->mutable_identity()));
+  PD_TRY(identify(context, entry, directory->mutable_identity()));
   directory->mutable_identity()->set_loose(true);
   return {};
 }

@@ -47,10 +47,17 @@ bool is_of_a_process(const std::string& path) {
   return path.size() > 6 && path.compare(0, 6, "/proc/") == 0 && path[6] >= '0' && path[6] <= '9';
 }
 
-bool leads_to(const std::string& path, const struct stat& file) {
-  Result<struct stat> found =
-      (file.st_mode & S_IFMT) == S_IFLNK ? kernel::lstat_path(path) : kernel::stat_path(path);
-  return found.ok() && found->st_dev == file.st_dev && found->st_ino == file.st_ino;
+bool same_inode(const struct stat& one, const struct stat& other) {
+  return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+bool leads_to(FileContext& context, const std::string& path, const struct stat& file) {
+  if (S_ISLNK(file.st_mode)) {
+    const Result<struct stat> link = kernel::lstat_path(path);
+    return link.ok() && same_inode(*link, file);
+  }
+  const struct stat* found = context.stat_once(path);
+  return found != nullptr && same_inode(*found, file);
 }
 
 }  // namespace
@@ -100,18 +107,18 @@ Result<uint64_t> checksum_of_file(const std::string& proc_path, const struct sta
   return sum;
 }
 
-Status identify(const OpenFileEntry& entry, object::FileIdentity* identity) {
+Status identify(FileContext& context, const OpenFileEntry& entry, object::FileIdentity* identity) {
   const std::string& path = entry.link;
   // The link is as we see it: below the process's root in its own mount namespace, or, for one that
   // changed its root, below ours.
   const std::string through_root = "/proc/" + std::to_string(entry.holder) + "/root" + path;
   if (path.empty() || path[0] != '/' ||
-      (!leads_to(through_root, entry.file) && !leads_to(path, entry.file))) {
+      (!leads_to(context, through_root, entry.file) && !leads_to(context, path, entry.file))) {
     return refuse(entry, "file " + path + ", which its path no longer leads to,",
                   "the file was removed, replaced or hidden by a mount: let the program close it");
   }
   *identity = identity_of(entry.file, path);
-  const int64_t magic = PD_TRY(kernel::file_system_of(entry.proc_path()));
+  const int64_t magic = PD_TRY(context.memory.file_system(entry.file, entry.proc_path()));
   identity->set_is_tmpfs(magic == kTmpfsMagic);
   identity->set_is_virtual(is_virtual(magic));
   if (magic == kProcMagic && is_of_a_process(path)) {

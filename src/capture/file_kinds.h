@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -44,6 +45,7 @@ struct FileContext {
   object::IdTable& ids;
   MemoryObjects& memory;
   const FileOptions& options;
+  FileMemo& memo;
   OpenFileTable table = {};
   FileCapture out = {};
   std::vector<Outside> outside = {};
@@ -53,12 +55,17 @@ struct FileContext {
   std::vector<std::pair<uint32_t, OpenFileEntry*>> slaves = {};  // slave ends, until relate_ptys
   std::map<uint64_t, UnixState> unix_sockets = {};               // by inode
   std::optional<kernel::SocketDiag> diag = {};
-  std::map<int, DefaultOptions> unix_defaults = {};  // by type
-  size_t in_flight = 0;                              // descriptions found only in flight
+  std::optional<kernel::UnixSockets> all_unix_sockets = {};      // if that is less work
+  size_t sockets = 0;                                            // descriptions of sockets
+  std::set<std::string> listening_names = {};                    // of Unix sockets
+  std::map<std::string, std::optional<struct stat>> paths = {};  // that were looked at
+  size_t in_flight = 0;  // descriptions found only in flight
 
   // A descriptor in flight over a Unix socket; ours now.
   Result<ObjectId> add_in_flight(Fd file, const OpenFileEntry& carrier);
   bool is_member(pid_t pid) const;
+  // What a path leads to in this stop; null: nothing. Many sockets have one name.
+  const struct stat* stat_once(const std::string& path);
 };
 
 Status capture_regular_file(FileContext& context, OpenFileEntry& entry);
@@ -83,6 +90,8 @@ Status capture_terminal(FileContext& context, OpenFileEntry& entry);
 Status relate_ptys(FileContext& context);
 Status read_ptys(FileContext& context);
 
+// Before the first one: asks for all at once where that is less work.
+Status prepare_unix_sockets(FileContext& context);
 Status capture_unix_socket(FileContext& context, OpenFileEntry& entry);
 Status relate_unix_sockets(FileContext& context);
 
@@ -99,7 +108,7 @@ Status capture_locks(FileContext& context, size_t member, int fd, const OpenFile
 
 // Fills `identity` for a file reached by entry.link, after checking that the link still leads to
 // it.
-Status identify(const OpenFileEntry& entry, object::FileIdentity* identity);
+Status identify(FileContext& context, const OpenFileEntry& entry, object::FileIdentity* identity);
 
 // The first process outside the group, "pid 12 (bash)", that has this inode open; empty if none
 // is found. Reads all of /proc: for messages and rare cases.

@@ -66,7 +66,7 @@ Status check_threads(const Member& member) {
 Status check_tables(const FileContext& context) {
   std::vector<const Member*> ordered;
   for (const Member& member : context.members) {
-    PD_TRY(check_threads(member));
+    if (!member.one_table) PD_TRY(check_threads(member));
     size_t low = 0;
     size_t high = ordered.size();
     while (low < high) {
@@ -115,6 +115,9 @@ Status capture_anonymous(FileContext& context, OpenFileEntry& entry) {
 }
 
 Status capture_socket(FileContext& context, OpenFileEntry& entry) {
+  if (context.all_unix_sockets &&
+      context.all_unix_sockets->contains(static_cast<uint32_t>(entry.file.st_ino)))
+    return capture_unix_socket(context, entry);
   const int domain = PD_TRY_WITHIN(
       entry.where, kernel::socket_option_int(entry.duplicate.get(), SOL_SOCKET, SO_DOMAIN));
   return domain == AF_UNIX ? capture_unix_socket(context, entry)
@@ -182,6 +185,11 @@ Status capture_owner(const FileContext& context, OpenFileEntry& entry) {
 
 // The table grows while sockets show what is in flight.
 Status classify(FileContext& context) {
+  for (const OpenFileEntry& entry : context.table.entries()) {
+    const bool path_only = (entry.flags() & O_PATH) != 0;
+    if (S_ISSOCK(entry.file.st_mode) && !path_only) ++context.sockets;
+  }
+  PD_TRY(prepare_unix_sockets(context));
   for (size_t i = 0; i < context.table.entries().size(); ++i) {
     OpenFileEntry& entry = context.table.entries()[i];
     entry.record.set_flags(entry.flags());
@@ -225,9 +233,20 @@ bool FileContext::is_member(pid_t pid) const {
                      [pid](const Member& member) { return member.pid == pid; });
 }
 
+const struct stat* FileContext::stat_once(const std::string& path) {
+  auto [known, added] = paths.try_emplace(path);
+  if (added) {
+    const Result<struct stat> found = kernel::stat_path(path);
+    if (found.ok()) known->second = *found;
+  }
+  return known->second ? &*known->second : nullptr;
+}
+
 Result<FileCapture> capture_files(std::span<const Member> members, object::IdTable& ids,
                                   MemoryObjects& memory, const FileOptions& options) {
-  FileContext context = {members, ids, memory, options};
+  FileMemo own_memo;
+  FileContext context = {members, ids, memory, options,
+                         options.memo != nullptr ? *options.memo : own_memo};
   if (members.empty()) return std::move(context.out);
   PD_TRY(collect(context));
   PD_TRY(classify(context));

@@ -20,6 +20,7 @@
 #include "base/result.h"
 #include "capture/file_identity.h"
 #include "capture/memory_objects.h"
+#include "capture/socket_options.h"
 #include "object/file.pb.h"
 #include "object/id_table.h"
 #include "object/process.pb.h"
@@ -32,6 +33,13 @@ struct Member {
   pid_t group_pid = 0;  // as the program sees it
   int pidfd = -1;       // borrowed
   std::string comm;
+  bool one_table = false;  // all its threads are known to have one table of descriptors
+};
+
+// What need not be found out again in later captures.
+struct FileMemo {
+  std::map<int, DefaultOptions> unix_defaults;  // by type
+  size_t unix_sockets = 0;  // in the group's network namespace, when they were counted last
 };
 
 struct FileOptions {
@@ -41,6 +49,7 @@ struct FileOptions {
   ChecksumCache* checksums = nullptr;
   // False: files are restored as they are found (--files volatile), so no checksums are needed.
   bool checksum_files = true;
+  FileMemo* memo = nullptr;  // borrowed, may be absent
 };
 
 struct ProcessFiles {

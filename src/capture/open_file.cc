@@ -35,8 +35,10 @@ Error refuse(const OpenFileEntry& entry, std::string_view what, std::string reme
 }
 
 Result<OpenFileTable::Added> OpenFileTable::add(const FoundDescriptor& found) {
-  const std::string path = kernel::path_of_fd(found.pid, found.fd);
-  const struct stat file = PD_TRY(kernel::stat_path(path));
+  // fstat(2) of a duplicate takes a fifth of the way by the name in /proc.
+  Fd duplicate = found.pidfd >= 0 ? PD_TRY(kernel::pidfd_getfd(found.pidfd, found.fd))
+                                  : PD_TRY(kernel::duplicate_above(found.fd, 3));
+  const struct stat file = PD_TRY(kernel::stat_fd(duplicate.get()));
   Added added;
   added.info = PD_TRY(kernel::proc::read_fdinfo(found.pid, found.fd));
   std::vector<OpenFileEntry*>& same_inode = by_inode_[{file.st_dev, file.st_ino}];
@@ -57,24 +59,27 @@ Result<OpenFileTable::Added> OpenFileTable::add(const FoundDescriptor& found) {
       low = middle + 1;
     }
   }
-  added.entry = PD_TRY_WITHIN(found.where, create(found, file));
-  added.entry->info = added.info;
-  added.entry->info.flags &= ~static_cast<uint32_t>(O_CLOEXEC);
+  added.entry = PD_TRY_WITHIN(found.where, create(found, std::move(duplicate), file, added.info));
   added.is_new = true;
   same_inode.insert(same_inode.begin() + static_cast<ptrdiff_t>(low), added.entry);
   return added;
 }
 
-Result<OpenFileEntry*> OpenFileTable::create(const FoundDescriptor& found,
-                                             const struct stat& file) {
+Result<OpenFileEntry*> OpenFileTable::create(const FoundDescriptor& found, Fd duplicate,
+                                             const struct stat& file,
+                                             const kernel::proc::Fdinfo& info) {
   OpenFileEntry entry;
-  entry.duplicate = found.pidfd >= 0 ? PD_TRY(kernel::pidfd_getfd(found.pidfd, found.fd))
-                                     : PD_TRY(kernel::duplicate_above(found.fd, 3));
+  entry.duplicate = std::move(duplicate);
   entry.holder = found.pid;
   entry.holder_fd = found.fd;
   entry.where = found.where;
-  entry.link = PD_TRY(kernel::proc::read_link(kernel::path_of_fd(found.pid, found.fd)));
   entry.file = file;
+  entry.info = info;
+  entry.info.flags &= ~static_cast<uint32_t>(O_CLOEXEC);
+  // What the link of a socket says is known: sockfs_dname in net/socket.c.
+  const bool socket = S_ISSOCK(file.st_mode) && (info.flags & O_PATH) == 0;
+  entry.link = socket ? "socket:[" + std::to_string(file.st_ino) + "]"
+                      : PD_TRY(kernel::proc::read_link(kernel::path_of_fd(found.pid, found.fd)));
   entries_.push_back(std::move(entry));
   return &entries_.back();
 }

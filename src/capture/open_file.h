@@ -75,7 +75,8 @@ class OpenFileTable {
   std::vector<OpenFileEntry*> with_inode(dev_t device, ino_t inode);
 
  private:
-  Result<OpenFileEntry*> create(const FoundDescriptor& found, const struct stat& file);
+  Result<OpenFileEntry*> create(const FoundDescriptor& found, Fd duplicate, const struct stat& file,
+                                const kernel::proc::Fdinfo& info);
   std::deque<OpenFileEntry> entries_;  // grows while pointers are held
   std::map<std::pair<dev_t, ino_t>, std::vector<OpenFileEntry*>>
       by_inode_;  // each in the kernel's order

@@ -3,9 +3,9 @@
 
 namespace perdure::capture {
 
-Status capture_path_only(FileContext&, OpenFileEntry& entry) {
+Status capture_path_only(FileContext& context, OpenFileEntry& entry) {
   object::FileIdentity* identity = entry.record.mutable_path_only()->mutable_identity();
-  PD_TRY(identify(entry, identity));
+  PD_TRY(identify(context, entry, identity));
   identity->set_loose(true);
   return {};
 }

@@ -108,7 +108,7 @@ Status capture_pipe(FileContext& context, OpenFileEntry& entry) {
   object::Pipe* pipe = entry.record.mutable_pipe();
   if (is_fifo(entry)) {
     object::FileIdentity identity;
-    PD_TRY(identify(entry, &identity));
+    PD_TRY(identify(context, entry, &identity));
     pipe->set_fifo_path(identity.path());
   }
   context.pipes.push_back(&entry);

@@ -37,7 +37,7 @@ Status capture_regular_file(FileContext& context, OpenFileEntry& entry) {
     return {};
   }
   object::FileIdentity* identity = regular->mutable_identity();
-  PD_TRY(identify(entry, identity));
+  PD_TRY(identify(context, entry, identity));
   if (!entry.writable() || identity->is_virtual()) {
     identity->set_loose(true);
     return {};

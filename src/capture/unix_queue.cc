@@ -182,10 +182,6 @@ Status requeue(const FileContext& context, const UnixState& state) {
 }  // namespace
 
 Status capture_unix_queue(FileContext& context, OpenFileEntry& entry, int type, Ended ended) {
-  // Messages may be empty; a stream without bytes is.
-  const bool empty = type == SOCK_STREAM &&
-                     PD_TRY_WITHIN(entry.where, kernel::bytes_waiting(entry.duplicate.get())) == 0;
-  if (empty) return {};
   PeekWalk walk = PD_TRY_WITHIN(entry.where, PeekWalk::begin(entry.duplicate.get()));
   Status read = type == SOCK_STREAM ? capture_stream(context, entry, &walk)
                                     : capture_messages(context, entry, &walk, ended);

@@ -27,10 +27,10 @@ std::string shown_name(const std::string& name) {
 
 bool is_path(const std::string& name) { return !name.empty() && name[0] != '\0'; }
 
-bool leads_to_socket(const std::string& path, const kernel::UnixSocketInfo& info,
-                     object::UnixSocket* record) {
-  const Result<struct stat> file = kernel::stat_path(path);
-  if (!file.ok() || !S_ISSOCK(file->st_mode)) return false;
+bool leads_to_socket(FileContext& context, const std::string& path,
+                     const kernel::UnixSocketInfo& info, object::UnixSocket* record) {
+  const struct stat* file = context.stat_once(path);
+  if (file == nullptr || !S_ISSOCK(file->st_mode)) return false;
   if (static_cast<uint32_t>(file->st_ino) != info.file_inode) return false;
   record->set_mode(file->st_mode & 07777);
   record->set_uid(file->st_uid);
@@ -46,10 +46,10 @@ Status capture_path(FileContext& context, const UnixState& state) {
   for (const Member& member : context.members) {
     const std::string proc = "/proc/" + std::to_string(member.pid);
     if (state.name[0] == '/') {
-      if (leads_to_socket(proc + "/root" + state.name, state.info, record)) return {};
+      if (leads_to_socket(context, proc + "/root" + state.name, state.info, record)) return {};
       continue;
     }
-    if (!leads_to_socket(proc + "/cwd/" + state.name, state.info, record)) continue;
+    if (!leads_to_socket(context, proc + "/cwd/" + state.name, state.info, record)) continue;
     record->set_bound_cwd(PD_TRY(kernel::proc::read_link(proc + "/cwd")));
     return {};
   }
@@ -66,9 +66,7 @@ UnixState* find_named(FileContext& context, const std::string& name, int type) {
 
 bool is_accepted(FileContext& context, const UnixState& state) {
   if (state.name.empty()) return false;
-  for (const auto& [inode, other] : context.unix_sockets) {
-    if (other.info.state == kStateListen && other.name == state.name) return true;
-  }
+  if (context.listening_names.contains(state.name)) return true;
   const auto peer = kernel::peer_address(state.entry->duplicate.get());
   return !peer.ok() || !*peer || kernel::unix_name(**peer).empty();
 }
@@ -211,7 +209,7 @@ Status check_queue(const UnixState& state) {
 Status capture_options(FileContext& context, const UnixState& state) {
   object::UnixSocket* record = state.entry->record.mutable_unix_socket();
   if (record->connection_ends()) return {};
-  auto [defaults, is_new] = context.unix_defaults.try_emplace(state.info.type);
+  auto [defaults, is_new] = context.memo.unix_defaults.try_emplace(state.info.type);
   if (is_new) defaults->second = default_options(AF_UNIX, state.info.type, common_options());
   return capture_socket_options(state.entry->duplicate.get(), common_options(), defaults->second,
                                 record->mutable_options());
@@ -219,16 +217,46 @@ Status capture_options(FileContext& context, const UnixState& state) {
 
 }  // namespace
 
+namespace {
+
+Status open_diag(FileContext& context) {
+  if (context.diag) return {};
+  const auto scope = PD_TRY(kernel::NetworkScope::enter(context.members[0].pid));
+  context.diag = PD_TRY(kernel::SocketDiag::open());
+  return {};
+}
+
+// One that was made since all were asked for cannot be: the group stands still. But descriptors in
+// flight are met later, and belong to namespaces of their own.
+Result<kernel::UnixSocketInfo> read_info(FileContext& context, const OpenFileEntry& entry) {
+  if (context.all_unix_sockets) {
+    const auto found = context.all_unix_sockets->find(static_cast<uint32_t>(entry.file.st_ino));
+    if (found != context.all_unix_sockets->end()) return found->second;
+  }
+  PD_TRY(open_diag(context));
+  return context.diag->unix_socket(entry.file.st_ino);
+}
+
+}  // namespace
+
+Status prepare_unix_sockets(FileContext& context) {
+  // Asking for one takes as long as for ten among all.
+  constexpr size_t kSocketsMin = 4;
+  constexpr size_t kShare = 10;
+  const size_t all = context.memo.unix_sockets;
+  if (context.sockets < kSocketsMin || all > context.sockets * kShare) return {};
+  PD_TRY(open_diag(context));
+  context.all_unix_sockets = PD_TRY(context.diag->unix_sockets());
+  context.memo.unix_sockets = context.all_unix_sockets->size();
+  return {};
+}
+
 Status capture_unix_socket(FileContext& context, OpenFileEntry& entry) {
   const int fd = entry.duplicate.get();
-  if (!context.diag) {
-    const auto scope = PD_TRY(kernel::NetworkScope::enter(context.members[0].pid));
-    context.diag = PD_TRY(kernel::SocketDiag::open());
-  }
   UnixState& state = context.unix_sockets[entry.file.st_ino];
   state.entry = &entry;
-  state.info = PD_TRY_WITHIN(entry.where, context.diag->unix_socket(entry.file.st_ino));
-  state.name = kernel::unix_name(PD_TRY_WITHIN(entry.where, kernel::socket_address(fd)));
+  state.info = PD_TRY_WITHIN(entry.where, read_info(context, entry));
+  state.name = kernel::unix_name(state.info.address);
   if (kernel::has_socket_filter(fd)) {
     return refuse(entry, "filter on Unix socket " + shown_name(state.name),
                   "let the program remove it");
@@ -239,13 +267,17 @@ Status capture_unix_socket(FileContext& context, OpenFileEntry& entry) {
   record->set_address(state.name);
   record->set_shutdown(state.info.shutdown);
   if (state.info.state == kStateListen) {
+    context.listening_names.insert(state.name);
     record->set_role(object::UnixSocket::LISTENING);
     record->set_backlog(state.info.backlog);
     return capture_path(context, state);
   }
   const bool ended = state.info.state == kStateEstablished && (state.info.shutdown & 1) != 0;
-  PD_TRY(capture_unix_queue(context, entry, state.info.type, ended ? Ended::kYes : Ended::kNo));
-  PD_TRY(check_queue(state));
+  // Messages may be empty; a stream without bytes is.
+  if (state.info.type != SOCK_STREAM || state.info.bytes_waiting > 0) {
+    PD_TRY(capture_unix_queue(context, entry, state.info.type, ended ? Ended::kYes : Ended::kNo));
+    PD_TRY(check_queue(state));
+  }
   return capture_path(context, state);
 }
 

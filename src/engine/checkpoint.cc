@@ -310,7 +310,7 @@ class Checkpoint {
       if (process.zombie) continue;
       pidfds.push_back(PD_TRY(kernel::pidfd_open(process.pid)));
       const object::Process& record = graph_.processes.at(collected_.back().id);
-      members.push_back({process.pid, record.pid(), pidfds.back().get(), record.comm()});
+      members.push_back({process.pid, record.pid(), pidfds.back().get(), record.comm(), true});
       PD_TRY(fault_point("process"));
     }
     PD_TRY(check_apart());
@@ -369,6 +369,7 @@ class Checkpoint {
     capture::FileOptions options;
     options.terminal = state_.terminal_device;
     options.checksums = &state_.checksums;
+    options.memo = &state_.file_memo;
     options.checksum_files = options_.files == FilePolicy::kUnchanged;
     files_ = PD_TRY(capture::capture_files(members, state_.ids, objects_, options));
     size_t next = 0;

@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "capture/collect.h"
 #include "capture/file_identity.h"
+#include "capture/files.h"
 #include "capture/freeze.h"
 #include "capture/sysv_shm.h"
 #include "capture/wait_seen.h"
@@ -102,6 +103,7 @@ class GroupState {
   capture::WaitBook waits;
   capture::ChecksumCache checksums;
   capture::MappedFiles mapped_files;
+  capture::FileMemo file_memo;
   capture::SysvTable sysv_table;
   std::string engine_ipc;                        // our own IPC namespace
   std::optional<kernel::proc::Namespaces> home;  // of our init, which never changes them

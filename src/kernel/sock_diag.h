@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/fd.h"
@@ -25,7 +26,12 @@ struct UnixSocketInfo {
   uint32_t waiting_count = 0;  // listening: connections in the queue
   uint32_t backlog = 0;        // listening
   uint8_t shutdown = 0;        // 1: receive, 2: send
+  std::string address;         // it is bound to: sockaddr bytes; empty: none
+  uint32_t bytes_waiting = 0;  // unless listening: SIOCINQ
 };
+
+// By the lower 32 bits of the inode, which is all that sock_diag knows.
+using UnixSockets = std::unordered_map<uint32_t, UnixSocketInfo>;
 
 // One netlink socket, in the network namespace in which it was made.
 class SocketDiag {
@@ -33,6 +39,8 @@ class SocketDiag {
   static Result<SocketDiag> open();
   // kNotFound if no Unix socket has this inode; kUnavailable without CONFIG_UNIX_DIAG.
   Result<UnixSocketInfo> unix_socket(uint64_t inode) const;
+  // All Unix sockets of the namespace: 0.6 us each, a tenth of what asking for one takes.
+  Result<UnixSockets> unix_sockets() const;
 
  private:
   explicit SocketDiag(Fd socket) : socket_(std::move(socket)) {}
