@@ -117,8 +117,9 @@ int serve(const LaunchOptions& options, EngineTask& task, Begun begun, Fd starte
   if (!given_up.ok()) log.warn(given_up.error().message());
   if (options.foreground && kernel::set_nonblocking(starter).ok()) {
     server.adopt(std::move(starter), true, shows_terminal);
+  } else {
+    starter.reset();
   }
-  starter.reset();
   hurry_stops(log);
   auto result = server.run();
   if (!result.ok()) {

@@ -23,7 +23,7 @@ class GroupTasksTest : public testing::Test {
   void TearDown() override { EXPECT_TRUE(kernel::remove_tree(base_).ok()); }
 
   StartTask start(SettingsChange change = {}) {
-    return StartTask(place_, engine::StartOptions{}, CallersStreams::kKeep, change);
+    return StartTask(place_, engine::StartOptions{}, CallersStreams::kKeep, std::move(change));
   }
   // As an engine would have left it.
   void make_epoch() {

@@ -97,7 +97,8 @@ Result<std::vector<GroupPlace>> Places::groups(const std::string& store) const {
   std::vector<GroupPlace> found;
   std::string folder = store.empty() ? default_store_ : kernel::canonical_path(store);
   for (const std::string& name : PD_TRY(kernel::list_folder(folder))) {
-    if (check_group_name(name).ok() && kernel::is_folder(folder + "/" + name)) {
+    if (check_group_name(name).ok() &&
+        kernel::is_folder(std::string(folder).append("/").append(name))) {
       found.push_back(place(name, folder));
     }
   }

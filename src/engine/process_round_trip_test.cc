@@ -233,7 +233,7 @@ void set_up_timers() {
   event.signal = SIGRTMIN + 1;
   int ids[6];
   for (int i = 0; i < 6; ++i) {
-    event.value = static_cast<uint64_t>(1000 + i);
+    event.value = uint64_t{1000} + static_cast<uint64_t>(i);
     event.notify = i == 4 ? SIGEV_THREAD_ID : i == 5 ? SIGEV_NONE : SIGEV_SIGNAL;
     event.tid = ::getpid();
     const clockid_t clock = i == 3 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;

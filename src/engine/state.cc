@@ -28,8 +28,8 @@ Result<std::unique_ptr<GroupState>> GroupState::create(std::string name,
     tracking.guided_pages_min = std::strtoull(pages, nullptr, 10);
   }
   memory::Copier copier = PD_TRY(memory::Copier::create(memory::Copier::Populate::kOnUse));
-  auto state = std::make_unique<GroupState>(std::move(name), std::move(store), std::move(features),
-                                            tracking, std::move(copier));
+  auto state = std::make_unique<GroupState>(std::move(name), std::move(store), features, tracking,
+                                            std::move(copier));
   state->instance.set_terminal_fd(-1);
   return state;
 }

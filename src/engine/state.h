@@ -55,7 +55,7 @@ class GroupState {
              memory::TrackerFeatures tracking, memory::Copier reserved)
       : name(std::move(group_name)),
         store(std::move(opened)),
-        features(std::move(probed)),
+        features(probed),
         tracker_features(tracking),
         guide(tracking.write_guide ? memory::LazyGuide::Use::kAllowed
                                    : memory::LazyGuide::Use::kForbidden),

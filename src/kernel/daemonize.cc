@@ -54,7 +54,7 @@ Result<Side> fork_daemon() {
     wait_for_child(first);
     return Side::kCaller;
   }
-  ::setsid();
+  ::setsid();  // NOLINT(clang-analyzer-unix.Vfork): a system call and nothing else, as below
   pid_t second = ::fork();
   if (second != 0) ::_exit(second < 0 ? 1 : 0);
   return Side::kDaemon;

@@ -115,7 +115,8 @@ uint64_t bytes_on_disk(const std::string& path) {
   uint64_t total = 0;
   for (const std::string& name : *names) {
     struct stat status;
-    if (::lstat((path + "/" + name).c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
+    const std::string file = std::string(path).append("/").append(name);
+    if (::lstat(file.c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
       total += static_cast<uint64_t>(status.st_blocks) * 512;
     }
   }

@@ -237,7 +237,7 @@ Status peek_open(int master, int slave, const ModesGuard& modes, PtyQueues* queu
   }
   const PacketGuard packet = PD_TRY(PacketGuard::hold(master));
   queues->output = PD_TRY(drain(master));
-  const Status taken = take_input(slave, modes, queues);
+  Status taken = take_input(slave, modes, queues);
   PD_TRY(put_queues(master, slave, modes, *queues));
   return taken;
 }

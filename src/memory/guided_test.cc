@@ -106,14 +106,14 @@ void step(std::mt19937& random, uint8_t* arena, const Files& files) {
   constexpr int kFresh = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
   switch (random() % 40) {
     case 0:
-      mmap(piece.at, piece.size, kAccess, kFresh, -1, 0);
+      (void)mmap(piece.at, piece.size, kAccess, kFresh, -1, 0);
       break;
     case 1:
-      mmap(piece.at, piece.size, kAccess, kFresh | MAP_POPULATE, -1, 0);
+      (void)mmap(piece.at, piece.size, kAccess, kFresh | MAP_POPULATE, -1, 0);
       break;
     case 2:
       munmap(piece.at, piece.size);
-      mmap(piece.at, piece.size, kAccess, kFresh, -1, 0);
+      (void)mmap(piece.at, piece.size, kAccess, kFresh, -1, 0);
       break;
     case 3:
       madvise(piece.at, piece.size, MADV_DONTNEED);

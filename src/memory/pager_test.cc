@@ -150,8 +150,8 @@ TEST_F(PagerTest, WhatWasDroppedOrUnmappedStaysEmpty) {
         auto* at = const_cast<uint8_t*>(memory);
         madvise(at + 100 * kPageSize, 50 * kPageSize, MADV_DONTNEED);
         munmap(at + 200 * kPageSize, 10 * kPageSize);
-        mmap(at + 200 * kPageSize, 10 * kPageSize, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        (void)mmap(at + 200 * kPageSize, 10 * kPageSize, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         uint64_t wrong = wrong_page(memory, 0, 100) + wrong_page(memory, 150, 200) +
                          wrong_page(memory, 210, kPages);
         for (uint64_t page = 100; page < 150; ++page) wrong += at[page * kPageSize];

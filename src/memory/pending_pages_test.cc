@@ -10,7 +10,7 @@ namespace {
 
 using Piece = PendingPages::Piece;
 
-PageSet set_of(std::vector<PageRun> runs) {
+PageSet set_of(const std::vector<PageRun>& runs) {
   PageSet set;
   for (const PageRun& run : runs) set.add(run);
   return set;

@@ -472,10 +472,10 @@ void random_operation(std::mt19937& random, uint8_t* arena, size_t pages, int fi
   constexpr int kAccess = PROT_READ | PROT_WRITE;
   switch (random() % 12) {
     case 0:
-      mmap(at, size, kAccess, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+      (void)mmap(at, size, kAccess, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
       break;
     case 1:
-      mmap(at, size, kAccess, MAP_PRIVATE | MAP_FIXED, file, 0);
+      (void)mmap(at, size, kAccess, MAP_PRIVATE | MAP_FIXED, file, 0);
       break;
     case 2:
       madvise(at, size, MADV_DONTNEED);

@@ -139,7 +139,8 @@ TEST_F(Guide, DroppingUnmappingAndFreeingTouchTheirRange) {
     gate.meet();
     munmap(bytes + 5 * kBlock, kBlock);
     gate.meet();
-    mmap(bytes + 5 * kBlock, kBlock, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    (void)mmap(bytes + 5 * kBlock, kBlock, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+               0);
     gate.meet();
     mprotect(bytes + 7 * kBlock, kPageSize, PROT_NONE);
     gate.meet();

@@ -67,7 +67,7 @@ Status bind_listener(int fd, const object::TcpListener& record) {
     PD_TRY(apply_socket_option(fd, record.options(), level, name));
   }
   if (!record.bound()) return {};
-  const Status bound = kernel::bind_socket(fd, PD_TRY(address_of(record)));
+  Status bound = kernel::bind_socket(fd, PD_TRY(address_of(record)));
   if (!bound.ok() && bound.error().error_number() == EADDRINUSE) return in_use(record);
   if (!bound.ok() && bound.error().error_number() == EADDRNOTAVAIL) {
     return Error(Code::kNotFound, "no network interface here has the address of " + shown(record))
