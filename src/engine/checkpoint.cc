@@ -240,8 +240,10 @@ class Checkpoint {
       return writer_->put_pages(member.space, first_page, bytes,
                                 zeros_in(member, first_page, bytes.size()));
     };
-    // Relatives may share pages, and while a process runs it may get a child at any time.
-    const bool alone = collected_.size() == 1;
+    // Relatives may share pages. A process that is alone may get a child while it runs, but what it
+    // has written since the last epoch is its own until then. A new one may share with its parent.
+    const bool stopped = !collected_.empty();
+    const bool alone = stopped ? collected_.size() == 1 : order_.size() == 1 && !member.fresh;
     const memory::Access access = alone ? memory::Access::kFast : memory::Access::kGentle;
     const auto room = [&] { return writer_->page_buffer(); };
     return state_.copier.copy(member.memo.pid, scan.data, sink, access, room);

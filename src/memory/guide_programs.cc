@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/limits.h"
 #include "memory/guide_state.h"
 
 namespace perdure::memory {
@@ -90,6 +91,7 @@ BpfCode GuidePrograms::fault(bool of_kernel) const {
     set_word(code, offsetof(SpaceState, distrusted), 1);
     code.place(mark);
   }
+  record_fault(code);
   // Word and bit of the block.
   code.calculate(Math::kShiftRight, kSpare, kBlockShift);
   code.copy(Register::k1, kSpare);
@@ -106,6 +108,26 @@ BpfCode GuidePrograms::fault(bool of_kernel) const {
   code.place(out);
   code.exit_with(0);
   return code;
+}
+
+// The address is in kSpare.
+void GuidePrograms::record_fault(BpfCode& code) const {
+  constexpr Register kIndex = Register::k1, kPlace = Register::k2, kEntry = Register::k3;
+  code.copy(kEntry, kSpare);
+  code.calculate(Math::kShiftRight, kEntry, kPageShift);
+  code.set(kIndex, 1);
+  code.atomic_add_and_fetch_old(kState, offset(offsetof(SpaceState, faults)), kIndex);
+  code.copy(kPlace, kIndex);
+  code.calculate(Math::kAnd, kPlace, kFaultRecords - 1);
+  code.calculate(Math::kShiftLeft, kPlace, 3);
+  code.calculate(Math::kAdd, kPlace, offsetof(SpaceState, fault_log));
+  code.copy(Register::k4, kState);
+  code.calculate(Math::kAdd, Register::k4, kPlace);
+  code.calculate(Math::kShiftRight, kIndex, kFaultRecordBits);
+  code.calculate(Math::kAdd, kIndex, 1);
+  code.calculate(Math::kShiftLeft, kIndex, kFaultPageBits);
+  code.calculate(Math::kAdd, kEntry, kIndex);
+  code.store(Size::k64, Register::k4, 0, kEntry);
 }
 
 BpfCode GuidePrograms::user_fault() const { return fault(false); }

@@ -46,6 +46,7 @@ class GuidePrograms {
 
  private:
   kernel::BpfCode fault(bool of_kernel) const;
+  void record_fault(kernel::BpfCode& code) const;
   void find_state(kernel::BpfCode& code, kernel::BpfCode::Label& none) const;
   void skip_harmless(kernel::BpfCode& code, kernel::BpfCode::Label& harmless) const;
   void record_lock(kernel::BpfCode& code) const;

@@ -7,6 +7,8 @@
 
 namespace perdure::memory {
 
+// Address spaces that are watched at a time, 103 KiB of memory each that cannot be swapped out.
+inline constexpr uint32_t kWatchedSpacesMax = 32;
 // A block is what one fault can change at most: a huge page. Bit (address >> kBlockShift) modulo
 // kBlockBits stands for it, so addresses 128 GiB apart share one, which only means looking at more.
 inline constexpr uint64_t kBlockShift = 21;
@@ -15,6 +17,17 @@ inline constexpr uint64_t kBlockWords = kBlockBits / 64;
 // Calls that took the lock of an address space from one look at the guide to the next; with more,
 // everything counts as touched. A power of two.
 inline constexpr uint64_t kLockRecords = 256;
+
+// Faults from one look to the next of which the page is known; with more, only their blocks are. A
+// power of two.
+inline constexpr uint64_t kFaultRecords = 8192;
+inline constexpr uint64_t kFaultRecordBits = 13;
+static_assert(kFaultRecords == uint64_t{1} << kFaultRecordBits);
+// The lower bits of a fault's record are the page's number; the others are which round of the ring
+// it is of, from 1: until that is there the record is not complete.
+inline constexpr uint64_t kFaultPageBits = 45;
+inline constexpr uint64_t kFaultPageMask = (uint64_t{1} << kFaultPageBits) - 1;
+inline constexpr uint64_t kFaultRoundMask = ~uint64_t{0} >> kFaultPageBits;
 
 // Somebody took the lock of the address space (mm_struct.mmap_lock), or another process gave it
 // back.
@@ -34,8 +47,10 @@ struct LockRecord {
 struct SpaceState {
   uint64_t touched[kBlockWords] = {};
   uint64_t distrusted = 0;  // something went on that the guide cannot follow
-  uint64_t records = 0;     // records begun so far
+  uint64_t records = 0;     // records of locks begun so far
+  uint64_t faults = 0;      // and of faults
   LockRecord log[kLockRecords] = {};
+  uint64_t fault_log[kFaultRecords] = {};
 };
 static_assert(sizeof(LockRecord) == 120 && sizeof(SpaceState) % 8 == 0);
 

@@ -34,7 +34,9 @@ Status PageWalker::for_each_region(const Fd& pagemap, PmScanArg argument, Visit 
   if (regions_.empty()) regions_.resize(kRegionsPerCall);
   while (argument.start < argument.end) {
     argument.vec = reinterpret_cast<uint64_t>(regions_.data());
-    argument.vec_len = regions_.size();
+    // The kernel makes room for as many, up to 12 KiB, in every call.
+    argument.vec_len = std::min<uint64_t>(
+        regions_.size(), std::max<uint64_t>((argument.end - argument.start) >> kPageShift, 1));
     argument.walk_end = 0;
     size_t count = PD_TRY(kernel::pagemap_scan(pagemap, argument));
     PD_ASSERT(count <= regions_.size());

@@ -52,11 +52,15 @@ void PagemapScanTracker::follow_guide() {
 Result<Scan> PagemapScanTracker::pass(std::span<const Area> areas) {
   // Opened each time, because the descriptor stays with the address space that the process has now.
   const Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
-  const Places places = scope_.places_for_pass(areas);
+  const Places places = scope_.places_for_pass(areas, ledger_);
+  PageSet written;
   for (const PageRun& run : places.look.runs()) {
-    ledger_.note_written(
-        PD_TRY(walker_.scan_written(pagemap, run.first << kPageShift, run.end() << kPageShift)));
+    const PageSet part =
+        PD_TRY(walker_.scan_written(pagemap, run.first << kPageShift, run.end() << kPageShift));
+    ledger_.note_written(part);
+    for (const PageRun& each : part.runs()) written.add(each);
   }
+  scope_.settle_written(written);
   return ledger_.settle_written(pages_of(areas, AreaKind::kAnonymous));
 }
 

@@ -39,14 +39,14 @@ PageSet coalesced(const PageSet& pages) {
 
 }  // namespace
 
-Places ScanScope::places_for_pass(std::span<const Area> areas) {
+Places ScanScope::places_for_pass(std::span<const Area> areas, const PageLedger& ledger) {
   Places places;
   places.look = span_of(areas);
   if (space_ == nullptr) return places;
   space_->collect();
   if (space_->everything()) return places;
   places.everything = false;
-  places.look = coalesced(space_->touched(areas)).intersected(places.look);
+  places.look = coalesced(space_->touched(areas, ledger.known())).intersected(places.look);
   return places;
 }
 
@@ -71,7 +71,8 @@ Places ScanScope::places_for_cut(std::span<const Area> areas, const PageLedger& 
   }
   places.everything = false;
   places.unregistered = coalesced(places.unregistered);
-  places.look = space_->touched(areas).united(places.unregistered).united(ledger.written());
+  places.look =
+      space_->touched(areas, ledger.known()).united(places.unregistered).united(ledger.written());
   if (!same(areas, areas_)) {  // what was in areas that are gone is to be absent
     places.look = places.look.united(ledger.known().without(pages_of(areas)));
   }

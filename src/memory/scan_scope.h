@@ -28,7 +28,11 @@ class ScanScope {
   bool follows() const { return space_ != nullptr; }
 
   // areas: not empty. While the process runs.
-  Places places_for_pass(std::span<const Area> areas);
+  Places places_for_pass(std::span<const Area> areas, const PageLedger& ledger);
+  // After that: these pages were found written, and are protected again.
+  void settle_written(const PageSet& written) {
+    if (space_ != nullptr) space_->settle_written(written);
+  }
   // While it is stopped. What the ledger has noted is to be looked at, too.
   Places places_for_cut(std::span<const Area> areas, const PageLedger& ledger);
   // The process is stopped and all places for the cut were looked at; these areas are known to be

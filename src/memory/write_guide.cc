@@ -7,7 +7,6 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "base/assert.h"
@@ -19,9 +18,6 @@
 
 namespace perdure::memory {
 namespace {
-
-// Address spaces that are watched at a time, 37 KiB of memory each that cannot be swapped out.
-constexpr uint32_t kSpacesMax = 64;
 
 // madvise(2), since Linux 6.13: not in the headers yet.
 constexpr int kGuardInstall = 102;
@@ -65,7 +61,7 @@ class ProbeBlock {
   // Whether the guide has seen that something happened here, but not everywhere.
   bool seen_by(WatchedSpace& space) const {
     space.collect();
-    const bool seen = !space.everything() && !space.touched({&area_, 1}).empty();
+    const bool seen = !space.everything() && !space.touched({&area_, 1}, {}).empty();
     space.settle();
     return seen;
   }
@@ -84,13 +80,13 @@ WriteGuide::WriteGuide(kernel::BpfTable spaces, kernel::BpfArray states, kernel:
     : spaces_(std::move(spaces)),
       states_(std::move(states)),
       answer_(std::move(answer)),
-      taken_(kSpacesMax) {}
+      taken_(kWatchedSpacesMax) {}
 
 WriteGuide::~WriteGuide() = default;
 
 Result<std::unique_ptr<WriteGuide>> WriteGuide::create() {
-  kernel::BpfTable spaces = PD_TRY(kernel::BpfTable::create(kSpacesMax));
-  kernel::BpfArray states = PD_TRY(kernel::BpfArray::create(sizeof(SpaceState), kSpacesMax));
+  kernel::BpfTable spaces = PD_TRY(kernel::BpfTable::create(kWatchedSpacesMax));
+  kernel::BpfArray states = PD_TRY(kernel::BpfArray::create(sizeof(SpaceState), kWatchedSpacesMax));
   kernel::BpfArray answer = PD_TRY(kernel::BpfArray::create(sizeof(uint64_t), 1));
   std::unique_ptr<WriteGuide> guide(
       new WriteGuide(std::move(spaces), std::move(states), std::move(answer)));  // NOLINT
@@ -142,15 +138,19 @@ Status WriteGuide::try_on_ourselves() {
 
 Result<std::unique_ptr<WatchedSpace>> WriteGuide::watch(pid_t pid) {
   uint32_t key = 0;
-  while (key < kSpacesMax && taken_[key]) ++key;
-  if (key == kSpacesMax) return Error(Code::kLimit, "too many address spaces are watched");
+  while (key < kWatchedSpacesMax && taken_[key]) ++key;
+  if (key == kWatchedSpacesMax) return Error(Code::kLimit, "too many address spaces are watched");
   uint64_t& space = *static_cast<uint64_t*>(answer_.at(0));
   space = 0;
   PD_TRY(kernel::run_task_program(find_space_, pid));
   const uint64_t found = load(space);
   if (found == 0) return Error(Code::kGone, "the process has ended");
   // Programs of a former owner of the entry may still write to it: more than is true, never less.
-  std::memset(states_.at(key), 0, sizeof(SpaceState));
+  // So that they do not seem to be records of this one, the count of faults goes on.
+  auto& state = *static_cast<SpaceState*>(states_.at(key));
+  std::fill(std::begin(state.touched), std::end(state.touched), 0);
+  std::fill(std::begin(state.log), std::end(state.log), LockRecord());
+  state.distrusted = state.records = 0;
   PD_TRY(spaces_.add(found, key));
   taken_[key] = true;
   return std::make_unique<WatchedSpace>(*this, found, key);
@@ -170,7 +170,10 @@ WatchedSpace::WatchedSpace(WriteGuide& guide, uint64_t space, uint32_t key)
       space_(space),
       key_(key),
       state_(*static_cast<SpaceState*>(guide.states_.at(key))),
-      blocks_(kBlockWords) {}
+      blocks_(kBlockWords),
+      faults_read_(load(state_.faults)) {
+  faulted_.reserve(kFaultRecords);
+}
 
 WatchedSpace::~WatchedSpace() {
   guide_.spaces_.remove(space_);
@@ -178,6 +181,7 @@ WatchedSpace::~WatchedSpace() {
 }
 
 void WatchedSpace::collect() {
+  collect_faults();
   collect_blocks();
   collect_records();
   if (load(state_.distrusted) != 0) everything_ = true;
@@ -188,6 +192,22 @@ void WatchedSpace::collect_blocks() {
     if (load(state_.touched[word]) == 0) continue;
     blocks_[word] |= std::atomic_ref<uint64_t>(state_.touched[word]).exchange(0);
   }
+}
+
+// A record that is not complete ends it: the next call reads on there, and until then blocks count.
+void WatchedSpace::collect_faults() {
+  faults_begun_ = load(state_.faults);
+  for (; faults_read_ != faults_begun_; ++faults_read_) {
+    if (faults_begun_ - faults_read_ > kFaultRecords || faulted_.size() == kFaultRecords) break;
+    const uint64_t entry = load(state_.fault_log[faults_read_ % kFaultRecords]);
+    const uint64_t round = (faults_read_ / kFaultRecords + 1) & kFaultRoundMask;
+    if (entry >> kFaultPageBits == ((round - 1) & kFaultRoundMask)) return;
+    if (entry >> kFaultPageBits != round) break;  // overtaken
+    faulted_.push_back(entry & kFaultPageMask);
+  }
+  if (faults_read_ == faults_begun_) return;
+  faults_lost_ = true;
+  faults_read_ = faults_begun_;
 }
 
 void WatchedSpace::collect_records() {
@@ -211,7 +231,56 @@ void WatchedSpace::collect_records() {
   records_read_ = end;
 }
 
-PageSet WatchedSpace::touched(std::span<const Area> areas) const {
+PageSet WatchedSpace::touched(std::span<const Area> areas, const PageSet& known) const {
+  return (pages_are_known() ? touched_pages(areas, known) : touched_blocks(areas)).united(pages_);
+}
+
+PageSet WatchedSpace::touched_pages(std::span<const Area> areas, const PageSet& known) const {
+  std::vector<uint64_t> faulted = faulted_;
+  std::sort(faulted.begin(), faulted.end());
+  PageSet pages;
+  auto area = areas.begin();
+  auto run = known.runs().begin();
+  for (const uint64_t page : faulted) {
+    const uint64_t address = page << kPageShift;
+    while (area != areas.end() && area->end <= address) ++area;
+    if (area == areas.end()) break;
+    if (address < area->start) continue;
+    const uint64_t block = page / kPagesOfBlock * kPagesOfBlock;
+    run = std::partition_point(run, known.runs().end(),
+                               [block](const PageRun& each) { return each.end() <= block; });
+    const bool had_pages = run != known.runs().end() && run->first < block + kPagesOfBlock;
+    const PageRun changed = had_pages ? PageRun{page, 1} : PageRun{block, kPagesOfBlock};
+    const uint64_t end = pages.empty() ? 0 : pages.runs().back().end();
+    if (changed.end() <= end) continue;
+    const uint64_t first = std::max(changed.first, end);
+    pages.add(PageRun{first, changed.end() - first});
+  }
+  return pages;
+}
+
+// A fault that is noted before a look may make its page writable behind it. But it does so once: if
+// it is the only one that was noted for a page, nobody else can have written to it
+// (process_vm_writev and the like are among the records), and the page was found written, then it
+// has done what it does.
+void WatchedSpace::settle_written(const PageSet& written) {
+  if (everything_ || !pages_are_known()) return;
+  std::sort(faulted_.begin(), faulted_.end());
+  size_t kept = 0;
+  for (size_t at = 0; at < faulted_.size();) {
+    const uint64_t page = faulted_[at];
+    size_t end = at + 1;
+    while (end < faulted_.size() && faulted_[end] == page) ++end;
+    const bool done = end - at == 1 && written.contains(page) && !pages_.contains(page);
+    if (!done) {
+      for (size_t each = at; each < end; ++each) faulted_[kept++] = page;
+    }
+    at = end;
+  }
+  faulted_.resize(kept);
+}
+
+PageSet WatchedSpace::touched_blocks(std::span<const Area> areas) const {
   PageSet blocks;
   uint64_t next = 0;  // the first block that was not looked at yet
   for (const Area& area : areas) {
@@ -228,13 +297,15 @@ PageSet WatchedSpace::touched(std::span<const Area> areas) const {
     }
     next = std::max(next, end);
   }
-  return blocks.united(pages_);
+  return blocks;
 }
 
 void WatchedSpace::settle() {
   std::fill(blocks_.begin(), blocks_.end(), 0);
   pages_.clear();
   mappings_.clear();
+  faulted_.clear();
+  faults_lost_ = false;
   everything_ = false;
 }
 

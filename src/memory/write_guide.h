@@ -1,9 +1,10 @@
 // WriteGuide: where the pages of an address space may have changed since they were looked at last,
 // so that a cut need not look at all of them. BPF programs at tracepoints of the kernel keep book;
 // nothing is asked of the kernel when the book is read. docs/design/continuous.md ("Scanning") says
-// why nothing is missed. It tells too much at times (a whole block of 2 MiB, everything after a
-// call that it does not know), never too little, for anonymous memory that is registered for
-// asynchronous write protection and holds no pages of hugetlbfs.
+// why nothing is missed. It tells too much at times (a whole block of 2 MiB where nothing was, or
+// after thousands of faults; everything after a call that it does not know), never too little, for
+// anonymous memory that is registered for asynchronous write protection and holds no pages of
+// hugetlbfs.
 //
 // Programs, tables and their attachments end with the process that made them. Not thread-safe.
 #pragma once
@@ -73,9 +74,13 @@ class WatchedSpace {
   // Adds what happened since the last call to what touched(), mappings() and everything() tell.
   void collect();
   bool everything() const { return everything_; }
-  // The pages of the areas that may have changed since the last settle(); those of whole blocks,
-  // for the most part.
-  PageSet touched(std::span<const Area> areas) const;
+  // The pages of the areas that may have changed since the last settle(). known: pages that had
+  // content then, or were seen to have some since; where there were none, a fault may have brought
+  // a whole block.
+  PageSet touched(std::span<const Area> areas, const PageSet& known) const;
+  // While the process runs: after the last collect() these pages were found written, and protected
+  // again. Of the others, and of those that a second fault may still write to, it is not known.
+  void settle_written(const PageSet& written);
   // Pages whose mapping may be another one since the last settle().
   const PageSet& mappings() const { return mappings_; }
   // The process is stopped, and was when collect() was called, and everything that was told has
@@ -85,7 +90,11 @@ class WatchedSpace {
 
  private:
   void collect_blocks();
+  void collect_faults();
   void collect_records();
+  bool pages_are_known() const { return !faults_lost_ && faults_read_ == faults_begun_; }
+  PageSet touched_blocks(std::span<const Area> areas) const;
+  PageSet touched_pages(std::span<const Area> areas, const PageSet& known) const;
 
   WriteGuide& guide_;
   const uint64_t space_;
@@ -94,6 +103,9 @@ class WatchedSpace {
   std::vector<uint64_t> blocks_;
   PageSet pages_, mappings_;
   uint64_t records_read_ = 0;
+  std::vector<uint64_t> faulted_;  // pages, one entry for each fault
+  uint64_t faults_read_ = 0, faults_begun_ = 0;
+  bool faults_lost_ = false;
   bool everything_ = true;
 };
 

@@ -6,6 +6,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "kernel/memory.h"
+#include "memory/page_walk.h"
 #include "memory/test_target.h"
 
 #ifndef MADV_COLLAPSE
@@ -60,7 +62,7 @@ class Guide : public testing::Test {
     space_->collect();
     if (space_->everything()) return -1;
     int count = 0;
-    PageSet touched = space_->touched({&area_, 1});
+    PageSet touched = space_->touched({&area_, 1}, known_);
     PageSet block;
     for (uint64_t at = area_.start; at < area_.end; at += kBlock) {
       block.clear();
@@ -70,7 +72,7 @@ class Guide : public testing::Test {
     return count;
   }
   bool is_touched(uint64_t block) {
-    return space_->touched({&area_, 1}).contains((start_ + block * kBlock) >> kPageShift);
+    return space_->touched({&area_, 1}, known_).contains((start_ + block * kBlock) >> kPageShift);
   }
 
   std::unique_ptr<WriteGuide> guide_;
@@ -78,6 +80,7 @@ class Guide : public testing::Test {
   Fd uffd_;
   uint64_t start_ = 0;
   Area area_;
+  PageSet known_;  // none: whole blocks
 };
 
 TEST_F(Guide, ANewSpaceIsTouchedEverywhereUntilItIsSettled) {
@@ -110,6 +113,100 @@ TEST_F(Guide, AFaultTouchesItsBlockOnly) {
   EXPECT_EQ(touched_blocks(), 2) << "what was not settled is told again";
   settle();
   target.step();
+  EXPECT_EQ(touched_blocks(), 0);
+}
+
+// Pages with content, one in the first block, and what the target does there.
+TEST_F(Guide, AFaultTouchesItsPageAloneWhereTheBlockHadPages) {
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_blocks(4);
+    bytes[0] = 1;
+    gate.meet(number_of(bytes));
+    bytes[5 * kPageSize] = 1;
+    bytes[7 * kPageSize] = 1;
+    bytes[2 * kBlock] = 1;
+    gate.meet();
+    gate.meet();
+  });
+  watch(target, 4);
+  target.step();
+  known_.add(PageRun{start_ >> kPageShift, 1});
+  EXPECT_EQ(touched_blocks(), 2);
+  const PageSet touched = space_->touched({&area_, 1}, known_);
+  EXPECT_EQ(touched.pages(), 2 + (kBlock >> kPageShift));
+  EXPECT_TRUE(touched.contains((start_ >> kPageShift) + 5));
+  EXPECT_TRUE(touched.contains((start_ >> kPageShift) + 7));
+  EXPECT_TRUE(is_touched(2)) << "nothing was there: it may have become a huge page";
+}
+
+TEST_F(Guide, APageThatWasSeenWrittenIsToldAgainOnlyAfterAnotherFault) {
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_blocks(1);
+    memset(bytes, 1, kBlock);
+    gate.meet(number_of(bytes));
+    for (int round = 0; round < 3; ++round) {
+      bytes[5 * kPageSize] = 2;
+      bytes[9 * kPageSize] = 2;
+      gate.meet();
+    }
+    gate.meet();
+  });
+  watch(target, 1);
+  const uint64_t first = start_ >> kPageShift;
+  known_.add(PageRun{first, kBlock >> kPageShift});
+  PageWalker walker(probe_tracker_features(""));
+  const Result<Fd> pagemap = kernel::open_proc_file(target.pid(), "pagemap", O_RDONLY);
+  ASSERT_TRUE(pagemap.ok());
+  const auto protect = [&] {
+    return walker.scan_written(*pagemap, start_, start_ + kBlock).value();
+  };
+  protect();
+  settle();
+  PageSet both;
+  both.add(PageRun{first + 5, 1});
+  both.add(PageRun{first + 9, 1});
+  const auto told = [&] {
+    space_->collect();
+    return space_->touched({&area_, 1}, known_);
+  };
+  target.step();
+  EXPECT_EQ(told(), both);
+  EXPECT_EQ(protect(), both);
+  PageSet one;
+  one.add(PageRun{first + 5, 1});
+  space_->settle_written(one);
+  PageSet other;
+  other.add(PageRun{first + 9, 1});
+  EXPECT_EQ(told(), other);
+  target.step();
+  EXPECT_EQ(told(), both) << "a new fault";
+  EXPECT_EQ(protect(), both);
+  space_->settle_written(both);
+  EXPECT_EQ(told(), other) << "of the two faults one may still be under way";
+  target.step();
+  space_->settle();
+  EXPECT_EQ(told(), both) << "what was not collected is not forgotten";
+}
+
+TEST_F(Guide, AfterManyFaultsBlocksAreTold) {
+  constexpr uint64_t kBlocks = 1 + kFaultRecords * kPageSize / kBlock;
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_blocks(kBlocks + 1);
+    for (uint64_t block = 0; block <= kBlocks; ++block) bytes[block * kBlock] = 1;
+    gate.meet(number_of(bytes));
+    memset(bytes, 1, kBlocks * kBlock);
+    gate.meet();
+    bytes[3 * kBlock + kPageSize] = 2;
+    gate.meet();
+    gate.meet();
+  });
+  watch(target, kBlocks + 1);
+  for (uint64_t block = 0; block <= kBlocks; ++block)
+    known_.add(PageRun{(start_ + block * kBlock) >> kPageShift, 1});
+  target.step();
+  EXPECT_EQ(touched_blocks(), static_cast<int>(kBlocks));
+  EXPECT_EQ(space_->touched({&area_, 1}, known_).pages(), kBlocks * (kBlock >> kPageShift));
+  settle();
   EXPECT_EQ(touched_blocks(), 0);
 }
 
@@ -248,11 +345,11 @@ TEST_F(Guide, ForksAndThreadsTouchNothing) {
 TEST_F(Guide, OnlySoManySpacesAreWatchedAndEndedOnesGiveTheirPlaceBack) {
   std::vector<std::unique_ptr<Target>> targets;
   std::vector<std::unique_ptr<WatchedSpace>> spaces;
-  for (int count = 0; count < 65; ++count) {
+  for (int count = 0; count <= int{kWatchedSpacesMax}; ++count) {
     targets.push_back(std::make_unique<Target>([](Gate& gate) { gate.meet(); }));
     targets.back()->receive();
     auto space = guide_->watch(targets.back()->pid());
-    if (count == 64) {
+    if (count == int{kWatchedSpacesMax}) {
       EXPECT_FALSE(space.ok());
       EXPECT_EQ(space.error().code(), Code::kLimit);
       break;
