@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <random>
 #include <thread>
@@ -277,6 +278,43 @@ TEST_F(Guided, ACutLooksOnlyWhereSomethingHappened) {
     EXPECT_LE(scan.looked_pages, 2 * kPagesOfBlock);
   }
   mirror_.expect_equal(target.pid(), start_, start_ + kBlocks * kBlock);
+}
+
+// Several threads fault at the same pages at the same time, now and then for the first time, while
+// passes settle pages.
+TEST_F(Guided, WritersOfTheSamePagesDuringPassesLoseNothing) {
+  constexpr size_t kHot = 8, kThreads = 3, kRounds = 100;
+  Target target([](Gate& gate) {
+    uint8_t* arena = map_arena();
+    gate.meet(reinterpret_cast<uint64_t>(arena));
+    for (size_t round = 0; round < kRounds; ++round) {
+      std::atomic<bool> stop = false;
+      std::vector<std::jthread> writers;
+      for (size_t number = 0; number < kThreads; ++number) {
+        writers.emplace_back([&, number] {
+          std::minstd_rand random(static_cast<unsigned>(round * kThreads + number + 1));
+          for (uint8_t count = 0; !stop; ++count) {
+            const bool anywhere = random() % 512 == 0;
+            const size_t page = random() % (anywhere ? kBlocks * kPagesOfBlock : kHot);
+            std::atomic_ref(arena[page * kPageSize + number]).store(count);
+          }
+        });
+      }
+      gate.meet();  // they run
+      stop = true;
+      writers.clear();
+      gate.meet();  // they have stopped
+    }
+  });
+  track(target);
+  cut(target);
+  for (size_t round = 0; round < kRounds && !HasFailure(); ++round) {
+    target.step();
+    for (int pass = 0; pass < 4; ++pass) precopy(target);
+    target.step();
+    cut(target);
+    mirror_.expect_equal(target.pid(), start_, start_ + kBlocks * kBlock);
+  }
 }
 
 TEST_F(Guided, RandomChangesOfEveryKindAreFollowedExactly) {

@@ -415,43 +415,6 @@ TEST_P(EveryTracker, AWriterDuringPrecopyLosesNothing) {
   }
 }
 
-// Several threads fault at the same pages at the same time, now and then for the first time.
-TEST_P(EveryTracker, WritersOfTheSamePagesDuringPrecopyLoseNothing) {
-  constexpr size_t kPages = 1024, kHot = 8, kThreads = 3, kRounds = 60;
-  Target target([](Gate& gate) {
-    uint8_t* bytes = map_pages(kPages);
-    madvise(bytes, kPages * kPageSize, MADV_NOHUGEPAGE);
-    gate.meet(number_of(bytes));
-    for (size_t round = 0; round < kRounds; ++round) {
-      std::atomic<bool> stop = false;
-      std::vector<std::thread> writers;
-      for (size_t number = 0; number < kThreads; ++number) {
-        writers.emplace_back([&, number] {
-          std::minstd_rand random(static_cast<unsigned>(round * kThreads + number));
-          for (size_t count = 0; !stop; ++count) {
-            const size_t page = count % 512 == 0 ? random() % kPages : random() % kHot;
-            std::atomic_ref(bytes[page * kPageSize + number]).store(static_cast<uint8_t>(count));
-          }
-        });
-      }
-      gate.meet();  // they run
-      stop = true;
-      for (std::thread& writer : writers) writer.join();
-      gate.meet();  // they have stopped
-    }
-  });
-  auto tracker = tracker_of(target);
-  watch(target, kPages);
-  Mirror mirror;
-  for (size_t round = 0; round < kRounds; ++round) {
-    target.step();
-    for (int pass = 0; pass < 4; ++pass) precopy(*tracker, target, mirror);
-    target.step();
-    cut(*tracker, target, mirror);
-    expect_equal(mirror, target);
-  }
-}
-
 // A direct read takes hold of its pages before it waits for the disk; a scan meanwhile could
 // protect them, and what the disk then writes passes by the protection.
 TEST_P(EveryTracker, DirectReadsDuringPrecopyLoseNothing) {
