@@ -8,8 +8,10 @@ namespace {
 
 constexpr unsigned kMemoryMajor = 1;
 
+}  // namespace
+
 // Minor numbers of the memory devices (Documentation/admin-guide/devices.txt).
-bool is_stateless(dev_t device) {
+bool is_stateless_device(dev_t device) {
   if (major(device) != kMemoryMajor) return false;
   switch (minor(device)) {
     case 3:  // null
@@ -23,14 +25,12 @@ bool is_stateless(dev_t device) {
   }
 }
 
-}  // namespace
-
 Status capture_device(FileContext& context, OpenFileEntry& entry) {
   const dev_t number = entry.file.st_rdev;
   const std::string type = S_ISBLK(entry.file.st_mode) ? "block device " : "character device ";
   const std::string target = type + entry.link;
   if (!S_ISCHR(entry.file.st_mode)) return refuse(entry, target, "let the program close it");
-  if (!is_stateless(number)) {
+  if (!is_stateless_device(number)) {
     capture_outside(context, entry,
                     "device " + std::to_string(major(number)) + ":" + std::to_string(minor(number)),
                     refuse(entry, target, "let the program close it"));

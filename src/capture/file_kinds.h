@@ -59,11 +59,14 @@ struct FileContext {
   size_t sockets = 0;                                            // descriptions of sockets
   std::set<std::string> listening_names = {};                    // of Unix sockets
   std::map<std::string, std::optional<struct stat>> paths = {};  // that were looked at
+  std::map<uint64_t, OpenFileEntry*> seen = {};                  // by kernel::FileImage::file
   size_t in_flight = 0;  // descriptions found only in flight
 
   // A descriptor in flight over a Unix socket; ours now.
   Result<ObjectId> add_in_flight(Fd file, const OpenFileEntry& carrier);
   bool is_member(pid_t pid) const;
+  // Makes sure that there is a duplicate.
+  Status hold(OpenFileEntry& entry) const;
   // What a path leads to in this stop; null: nothing. Many sockets have one name.
   const struct stat* stat_once(const std::string& path);
 };
@@ -73,6 +76,7 @@ Status capture_directory(FileContext& context, OpenFileEntry& entry);
 Status capture_path_only(FileContext& context, OpenFileEntry& entry);
 Status capture_memfd(FileContext& context, OpenFileEntry& entry, ObjectId memory_object);
 Status capture_device(FileContext& context, OpenFileEntry& entry);
+bool is_stateless_device(dev_t device);
 Status capture_eventfd(FileContext& context, OpenFileEntry& entry);
 Status capture_timerfd(FileContext& context, OpenFileEntry& entry);
 Status capture_signalfd(FileContext& context, OpenFileEntry& entry);
@@ -93,6 +97,8 @@ Status read_ptys(FileContext& context);
 // Before the first one: asks for all at once where that is less work.
 Status prepare_unix_sockets(FileContext& context);
 Status capture_unix_socket(FileContext& context, OpenFileEntry& entry);
+// Whether it is a connection of which no more than its image and the answer of sock_diag is needed.
+bool is_quiet_connection(const FileContext& context, const kernel::FileImage& image);
 Status relate_unix_sockets(FileContext& context);
 
 Status capture_inet_socket(FileContext& context, OpenFileEntry& entry);

@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "base/assert.h"
 #include "capture/file_kinds.h"
 #include "capture/unix_queue.h"
 #include "kernel/file.h"
@@ -34,7 +35,7 @@ std::string where(const Member& member, int fd) {
 
 // ---- which descriptions there are
 
-Status collect_descriptor(FileContext& context, size_t index, int fd) {
+Result<OpenFileEntry*> collect_descriptor(FileContext& context, size_t index, int fd) {
   const Member& member = context.members[index];
   const OpenFileTable::Added added =
       PD_TRY(context.table.add({member.pid, fd, member.pidfd, where(member, fd)}));
@@ -49,7 +50,71 @@ Status collect_descriptor(FileContext& context, size_t index, int fd) {
   record.set_file(entry.id.value);
   record.set_close_on_exec((added.info.flags & O_CLOEXEC) != 0);
   context.out.processes[index].fds.push_back(std::move(record));
-  return capture_locks(context, index, fd, entry, added.info);
+  PD_TRY(capture_locks(context, index, fd, entry, added.info));
+  return &entry;
+}
+
+// What the image of a descriptor, and a look at its path, tell is all that is needed of it; null:
+// ask.
+Result<OpenFileEntry*> add_by_image(FileContext& context, size_t index,
+                                    const kernel::FileImage& image) {
+  const Member& member = context.members[index];
+  const FoundDescriptor found = {member.pid, image.fd, member.pidfd, where(member, image.fd)};
+  if (image.owned || image.locks || (image.flags & O_PATH) != 0) return nullptr;
+  if (is_quiet_connection(context, image)) {
+    struct stat file = {};
+    file.st_dev = image.device;
+    file.st_ino = image.inode;
+    file.st_mode = image.mode;
+    return context.table.add_seen(found, image, file,
+                                  "socket:[" + std::to_string(image.inode) + "]");
+  }
+  const auto link = context.memo.device_links.find(image.file);
+  if (link == context.memo.device_links.end() || !S_ISCHR(image.mode) ||
+      !is_stateless_device(image.special))
+    return nullptr;
+  const struct stat* file =
+      context.stat_once("/proc/" + std::to_string(member.pid) + "/root" + link->second);
+  const bool same = file != nullptr && file->st_dev == image.device &&
+                    file->st_ino == image.inode && file->st_rdev == image.special;
+  return same ? context.table.add_seen(found, image, *file, link->second)
+              : Result<OpenFileEntry*>(nullptr);
+}
+
+void add_user(FileContext& context, size_t index, const kernel::FileImage& image,
+              OpenFileEntry* entry) {
+  entry->users.push_back({index, image.fd});
+  object::FdEntry& record = context.out.processes[index].fds.emplace_back();
+  record.set_fd(image.fd);
+  record.set_file(entry->id.value);
+  record.set_close_on_exec(image.close_on_exec);
+}
+
+Status collect_image(FileContext& context, size_t index, const kernel::FileImage& image) {
+  const auto seen = context.seen.find(image.file);
+  if (seen != context.seen.end() && !image.locks) {
+    add_user(context, index, image, seen->second);
+    return {};
+  }
+  OpenFileEntry* entry = PD_TRY(add_by_image(context, index, image));
+  if (entry != nullptr) {
+    entry->id = context.ids.id_of("ofd:" + std::to_string(context.members[index].group_pid) + ":" +
+                                  std::to_string(image.fd));
+    add_user(context, index, image, entry);
+  } else {
+    entry = PD_TRY(collect_descriptor(context, index, image.fd));
+    entry->seen = image.file;
+  }
+  context.seen.emplace(image.file, entry);
+  return {};
+}
+
+// All descriptors of a process by their images; nothing if there are none.
+std::vector<kernel::FileImage> images_of(const FileContext& context, size_t index) {
+  if (context.options.images == nullptr) return {};
+  const auto look = context.options.images->look(context.members[index].pid);
+  if (!look.ok()) return {};
+  return {look->begin(), look->end()};
 }
 
 Status check_threads(const Member& member) {
@@ -88,16 +153,38 @@ Status check_tables(const FileContext& context) {
   return {};
 }
 
+// Each description may have a duplicate here until the return.
+void make_room(FileContext& context, size_t descriptors) {
+  if (context.memo.descriptor_limit == 0)
+    context.memo.descriptor_limit = kernel::descriptor_limit();
+  if (descriptors + kOwnDescriptors <= context.memo.descriptor_limit) return;
+  kernel::raise_descriptor_limit();
+  context.memo.descriptor_limit = kernel::descriptor_limit();
+}
+
+bool is_unix_socket(const kernel::FileImage& image) {
+  return S_ISSOCK(image.mode) && image.family == AF_UNIX;
+}
+
 Status collect(FileContext& context) {
   context.out.processes.resize(context.members.size());
+  std::vector<std::vector<kernel::FileImage>> images(context.members.size());
   size_t descriptors = 0;
   for (size_t i = 0; i < context.members.size(); ++i) {
+    images[i] = images_of(context, i);
+    descriptors += images[i].size();
+    context.sockets +=
+        static_cast<size_t>(std::count_if(images[i].begin(), images[i].end(), is_unix_socket));
+  }
+  make_room(context, descriptors);
+  PD_TRY(prepare_unix_sockets(context));
+  for (size_t i = 0; i < context.members.size(); ++i) {
+    for (const kernel::FileImage& image : images[i]) PD_TRY(collect_image(context, i, image));
+    if (!images[i].empty()) continue;
     const std::vector<pid_t> numbers =
         PD_TRY(kernel::proc::list_numbers(kernel::proc::path_of(context.members[i].pid, "fd")));
-    // Each description has a duplicate here until the return.
     descriptors += numbers.size();
-    if (descriptors + kOwnDescriptors > kernel::descriptor_limit())
-      kernel::raise_descriptor_limit();
+    make_room(context, descriptors);
     for (const int fd : numbers) PD_TRY(collect_descriptor(context, i, fd));
   }
   return check_tables(context);
@@ -127,6 +214,7 @@ Status capture_socket(FileContext& context, OpenFileEntry& entry) {
 Status capture_character_device(FileContext& context, OpenFileEntry& entry) {
   const dev_t number = entry.file.st_rdev;
   if (kernel::is_pty_master(number)) return capture_pty_master(context, entry);
+  if (is_stateless_device(number)) return capture_device(context, entry);
   return ::isatty(entry.duplicate.get()) == 1 ? capture_terminal(context, entry)
                                               : capture_device(context, entry);
 }
@@ -173,7 +261,8 @@ Result<pid_t> owner_inside(const FileContext& context, const OpenFileEntry& entr
 }
 
 Status capture_owner(const FileContext& context, OpenFileEntry& entry) {
-  if ((entry.flags() & O_PATH) != 0) return {};
+  // Of one without a duplicate it is known that nobody is.
+  if ((entry.flags() & O_PATH) != 0 || !entry.duplicate.valid()) return {};
   const kernel::FileOwner owner =
       PD_TRY_WITHIN(entry.where, kernel::file_owner(entry.duplicate.get()));
   entry.record.set_owner_signal(owner.signal);
@@ -183,13 +272,17 @@ Status capture_owner(const FileContext& context, OpenFileEntry& entry) {
   return {};
 }
 
+bool is_socket(const OpenFileEntry& entry) {
+  return S_ISSOCK(entry.file.st_mode) && (entry.flags() & O_PATH) == 0;
+}
+
 // The table grows while sockets show what is in flight.
 Status classify(FileContext& context) {
-  for (const OpenFileEntry& entry : context.table.entries()) {
-    const bool path_only = (entry.flags() & O_PATH) != 0;
-    if (S_ISSOCK(entry.file.st_mode) && !path_only) ++context.sockets;
+  if (!context.all_unix_sockets) {
+    context.sockets = static_cast<size_t>(
+        std::count_if(context.table.entries().begin(), context.table.entries().end(), is_socket));
+    PD_TRY(prepare_unix_sockets(context));
   }
-  PD_TRY(prepare_unix_sockets(context));
   for (size_t i = 0; i < context.table.entries().size(); ++i) {
     OpenFileEntry& entry = context.table.entries()[i];
     entry.record.set_flags(entry.flags());
@@ -228,6 +321,18 @@ Result<ObjectId> FileContext::add_in_flight(Fd file, const OpenFileEntry& carrie
   return entry.id;
 }
 
+Status FileContext::hold(OpenFileEntry& entry) const {
+  if (entry.duplicate.valid()) return {};
+  for (const Member& member : members) {
+    if (member.pid != entry.holder) continue;
+    entry.duplicate =
+        PD_TRY_WITHIN(entry.where, kernel::pidfd_getfd(member.pidfd, entry.holder_fd));
+    return {};
+  }
+  PD_ASSERT(false);
+  return {};
+}
+
 bool FileContext::is_member(pid_t pid) const {
   return std::any_of(members.begin(), members.end(),
                      [pid](const Member& member) { return member.pid == pid; });
@@ -252,7 +357,10 @@ Result<FileCapture> capture_files(std::span<const Member> members, object::IdTab
   PD_TRY(classify(context));
   PD_TRY(relate(context));
   PD_TRY(read_contents(context));
+  context.memo.device_links.clear();
   for (OpenFileEntry& entry : context.table.entries()) {
+    if (entry.seen != 0 && entry.record.has_device())
+      context.memo.device_links.emplace(entry.seen, entry.link);
     context.out.files.emplace(entry.id, std::move(entry.record));
   }
   return std::move(context.out);

@@ -21,6 +21,7 @@
 #include "capture/file_identity.h"
 #include "capture/memory_objects.h"
 #include "capture/socket_options.h"
+#include "kernel/file_images.h"
 #include "object/file.pb.h"
 #include "object/id_table.h"
 #include "object/process.pb.h"
@@ -38,7 +39,9 @@ struct Member {
 
 // What need not be found out again in later captures.
 struct FileMemo {
-  std::map<int, DefaultOptions> unix_defaults;  // by type
+  std::map<int, DefaultOptions> unix_defaults;   // by type
+  std::map<uint64_t, std::string> device_links;  // of stateless devices, by kernel::FileImage::file
+  uint64_t descriptor_limit = 0;                 // our own; 0: not asked for yet
   size_t unix_sockets = 0;  // in the group's network namespace, when they were counted last
 };
 
@@ -49,7 +52,8 @@ struct FileOptions {
   ChecksumCache* checksums = nullptr;
   // False: files are restored as they are found (--files volatile), so no checksums are needed.
   bool checksum_files = true;
-  FileMemo* memo = nullptr;  // borrowed, may be absent
+  FileMemo* memo = nullptr;              // borrowed, may be absent
+  kernel::FileImages* images = nullptr;  // likewise
 };
 
 struct ProcessFiles {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/assert.h"
 #include "kernel/file.h"
 #include "kernel/proc/read.h"
 
@@ -42,6 +43,36 @@ Result<OpenFileTable::Added> OpenFileTable::add(const FoundDescriptor& found) {
   Added added;
   added.info = PD_TRY(kernel::proc::read_fdinfo(found.pid, found.fd));
   std::vector<OpenFileEntry*>& same_inode = by_inode_[{file.st_dev, file.st_ino}];
+  const Place place = PD_TRY(find_place(found, same_inode));
+  added.entry = place.same;
+  if (added.entry != nullptr) return added;
+  added.entry = PD_TRY_WITHIN(found.where, create(found, std::move(duplicate), file, added.info));
+  added.is_new = true;
+  same_inode.insert(same_inode.begin() + static_cast<ptrdiff_t>(place.at), added.entry);
+  return added;
+}
+
+Result<OpenFileEntry*> OpenFileTable::add_seen(const FoundDescriptor& found,
+                                               const kernel::FileImage& image,
+                                               const struct stat& file, std::string link) {
+  std::vector<OpenFileEntry*>& same_inode = by_inode_[{file.st_dev, file.st_ino}];
+  const Place place = PD_TRY(find_place(found, same_inode));
+  PD_ASSERT(place.same == nullptr);
+  OpenFileEntry& entry = entries_.emplace_back();
+  entry.seen = image.file;
+  entry.holder = found.pid;
+  entry.holder_fd = found.fd;
+  entry.where = found.where;
+  entry.link = std::move(link);
+  entry.file = file;
+  entry.info.flags = image.flags;
+  entry.info.position = image.position;
+  same_inode.insert(same_inode.begin() + static_cast<ptrdiff_t>(place.at), &entry);
+  return &entry;
+}
+
+Result<OpenFileTable::Place> OpenFileTable::find_place(
+    const FoundDescriptor& found, const std::vector<OpenFileEntry*>& same_inode) const {
   size_t low = 0;
   size_t high = same_inode.size();
   while (low < high) {
@@ -49,20 +80,14 @@ Result<OpenFileTable::Added> OpenFileTable::add(const FoundDescriptor& found) {
     OpenFileEntry* other = same_inode[middle];
     const int order =
         PD_TRY(kernel::compare_files(found.pid, found.fd, other->holder, other->holder_fd));
-    if (order == 0) {
-      added.entry = other;
-      return added;
-    }
+    if (order == 0) return Place{other, middle};
     if (order < 0) {
       high = middle;
     } else {
       low = middle + 1;
     }
   }
-  added.entry = PD_TRY_WITHIN(found.where, create(found, std::move(duplicate), file, added.info));
-  added.is_new = true;
-  same_inode.insert(same_inode.begin() + static_cast<ptrdiff_t>(low), added.entry);
-  return added;
+  return Place{nullptr, low};
 }
 
 Result<OpenFileEntry*> OpenFileTable::create(const FoundDescriptor& found, Fd duplicate,

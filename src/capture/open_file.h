@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "kernel/file_images.h"
 #include "kernel/proc/fdinfo.h"
 #include "object/file.pb.h"
 
@@ -31,7 +32,8 @@ struct FileUser {
 
 struct OpenFileEntry {
   ObjectId id;
-  Fd duplicate;
+  Fd duplicate;       // invalid: of this one an image and others' answers told enough
+  uint64_t seen = 0;  // kernel::FileImage::file; 0: there is no image
   pid_t holder =
       0;  // a process in whose table it is, in our PID namespace: ourselves for one in flight
   int holder_fd = -1;
@@ -69,6 +71,9 @@ class OpenFileTable {
     kernel::proc::Fdinfo info;  // of this descriptor: its close-on-exec bit and locks
   };
   Result<Added> add(const FoundDescriptor& found);
+  // A description that is not there yet and needs no duplicate. link: what /proc/PID/fd/N says.
+  Result<OpenFileEntry*> add_seen(const FoundDescriptor& found, const kernel::FileImage& image,
+                                  const struct stat& file, std::string link);
 
   std::deque<OpenFileEntry>& entries() { return entries_; }
   // The descriptions of one inode.
@@ -77,6 +82,13 @@ class OpenFileTable {
  private:
   Result<OpenFileEntry*> create(const FoundDescriptor& found, Fd duplicate, const struct stat& file,
                                 const kernel::proc::Fdinfo& info);
+  // Where it belongs among those of its inode, or which one it is.
+  struct Place {
+    OpenFileEntry* same = nullptr;
+    size_t at = 0;
+  };
+  Result<Place> find_place(const FoundDescriptor& found,
+                           const std::vector<OpenFileEntry*>& same_inode) const;
   std::deque<OpenFileEntry> entries_;  // grows while pointers are held
   std::map<std::pair<dev_t, ino_t>, std::vector<OpenFileEntry*>>
       by_inode_;  // each in the kernel's order

@@ -67,6 +67,7 @@ UnixState* find_named(FileContext& context, const std::string& name, int type) {
 bool is_accepted(FileContext& context, const UnixState& state) {
   if (state.name.empty()) return false;
   if (context.listening_names.contains(state.name)) return true;
+  if (!context.hold(*state.entry).ok()) return false;
   const auto peer = kernel::peer_address(state.entry->duplicate.get());
   return !peer.ok() || !*peer || kernel::unix_name(**peer).empty();
 }
@@ -90,12 +91,14 @@ std::string peer_description(const UnixState& state) {
   return text.empty() ? "a program outside the group" : text + " outside the group";
 }
 
-void lead_outside(FileContext& context, const UnixState& state) {
+Status lead_outside(FileContext& context, const UnixState& state) {
+  PD_TRY(context.hold(*state.entry));
   const std::string what = "connection of Unix socket " + shown_name(state.name) + " to " +
                            peer_description(state) + ",";
   capture_outside(
       context, *state.entry, state.entry->link,
       refuse(*state.entry, what, "close the connection, or run both programs in the same group"));
+  return {};
 }
 
 struct WaitingClient {
@@ -116,7 +119,9 @@ WaitingClients waiting_clients(const FileContext& context) {
 
 // A client in the group that a listener in the group has not accepted yet: connected again at
 // restore. What it has sent lies in a socket that no process has yet, and cannot be seen.
-Status relate_waiting(const UnixState& state, const WaitingClient& client) {
+Status relate_waiting(const FileContext& context, const UnixState& state,
+                      const WaitingClient& client) {
+  PD_TRY(context.hold(*state.entry));
   object::UnixSocket* record = state.entry->record.mutable_unix_socket();
   const std::string what = "connection to " + shown_name(client.listener->name) +
                            ", not accepted yet and with data sent,";
@@ -139,7 +144,7 @@ Status relate_connection(FileContext& context, const UnixState& state,
                          const WaitingClients& waiting) {
   object::UnixSocket* record = state.entry->record.mutable_unix_socket();
   const auto client = waiting.find(state.entry->file.st_ino);
-  if (client != waiting.end()) return relate_waiting(state, client->second);
+  if (client != waiting.end()) return relate_waiting(context, state, client->second);
   const auto peer = context.unix_sockets.find(state.info.peer_inode);
   if (state.info.peer_inode != 0 && peer != context.unix_sockets.end()) {
     record->set_role(object::UnixSocket::CONNECTED);
@@ -155,8 +160,7 @@ Status relate_connection(FileContext& context, const UnixState& state,
     record->set_connection_ends(true);
     return {};
   }
-  lead_outside(context, state);
-  return {};
+  return lead_outside(context, state);
 }
 
 // Datagram sockets hold no connection: one to a named socket outside, such as a log, is made again.
@@ -185,8 +189,7 @@ Status relate_datagram(FileContext& context, const UnixState& state) {
   const auto address = PD_TRY(kernel::peer_address(state.entry->duplicate.get()));
   const std::string name = address ? kernel::unix_name(*address) : std::string();
   if (name.empty() || (is_path(name) && name[0] != '/')) {
-    lead_outside(context, state);
-    return {};
+    return lead_outside(context, state);
   }
   record->set_peer_address(name);
   return {};
@@ -209,6 +212,7 @@ Status check_queue(const UnixState& state) {
 Status capture_options(FileContext& context, const UnixState& state) {
   object::UnixSocket* record = state.entry->record.mutable_unix_socket();
   if (record->connection_ends()) return {};
+  PD_TRY(context.hold(*state.entry));
   auto [defaults, is_new] = context.memo.unix_defaults.try_emplace(state.info.type);
   if (is_new) defaults->second = default_options(AF_UNIX, state.info.type, common_options());
   return capture_socket_options(state.entry->duplicate.get(), common_options(), defaults->second,
@@ -251,13 +255,21 @@ Status prepare_unix_sockets(FileContext& context) {
   return {};
 }
 
+bool is_quiet_connection(const FileContext& context, const kernel::FileImage& image) {
+  if (!context.all_unix_sockets || !S_ISSOCK(image.mode) || image.family != AF_UNIX ||
+      image.has_filter)
+    return false;
+  const auto found = context.all_unix_sockets->find(static_cast<uint32_t>(image.inode));
+  return found != context.all_unix_sockets->end() && found->second.type == SOCK_STREAM &&
+         found->second.state == kStateEstablished && found->second.bytes_waiting == 0;
+}
+
 Status capture_unix_socket(FileContext& context, OpenFileEntry& entry) {
-  const int fd = entry.duplicate.get();
   UnixState& state = context.unix_sockets[entry.file.st_ino];
   state.entry = &entry;
   state.info = PD_TRY_WITHIN(entry.where, read_info(context, entry));
   state.name = kernel::unix_name(state.info.address);
-  if (kernel::has_socket_filter(fd)) {
+  if (entry.duplicate.valid() && kernel::has_socket_filter(entry.duplicate.get())) {
     return refuse(entry, "filter on Unix socket " + shown_name(state.name),
                   "let the program remove it");
   }

@@ -372,6 +372,7 @@ class Checkpoint {
     options.terminal = state_.terminal_device;
     options.checksums = &state_.checksums;
     options.memo = &state_.file_memo;
+    options.images = state_.images.files();
     options.checksum_files = options_.files == FilePolicy::kUnchanged;
     files_ = PD_TRY(capture::capture_files(members, state_.ids, objects_, options));
     size_t next = 0;
@@ -515,7 +516,7 @@ class Checkpoint {
                        [&](const CollectedProcess& c) { return c.view.pid == item.first; });
       if (ended) {
         kernel::proc::forget_files(item.first);
-        if (auto* images = state_.images.get()) images->forget(item.first);
+        state_.images.forget(item.first);
         state_.pids.forget(item.first);
         state_.waits.forget(item.first);
       }

@@ -152,10 +152,14 @@ Result<Fd> load_task_program(uint32_t iterator_type, const BpfCode& code) {
 }
 
 Status run_task_program(const Fd& program, pid_t tid) {
+  const Fd link = PD_TRY(link_thread_program(program, tid));
+  return run_linked_program(link);
+}
+
+Result<Fd> link_thread_program(const Fd& program, pid_t tid) {
   bpf_iter_link_info which = {};
   which.task.tid = static_cast<uint32_t>(tid);
-  const Fd link = PD_TRY(link_task_program(program, which));
-  return run_linked_program(link);
+  return link_task_program(program, which);
 }
 
 Result<Fd> link_process_program(const Fd& program, pid_t pid) {

@@ -62,6 +62,7 @@ Result<Fd> load_task_program(uint32_t iterator_type, const BpfCode& code);
 Status run_task_program(const Fd& program, pid_t tid);
 // The same in two steps, for all threads of a process: what is returned can be run again and again.
 Result<Fd> link_process_program(const Fd& program, pid_t pid);
+Result<Fd> link_thread_program(const Fd& program, pid_t tid);
 Status run_linked_program(const Fd& link);
 
 }  // namespace perdure::kernel

@@ -61,6 +61,10 @@ Status clear_behind(uint8_t* value, uint32_t count, uint32_t count_max, uint32_t
 
 Result<std::unique_ptr<TaskImages>> TaskImages::create() {
   const Btf btf = PD_TRY(Btf::read_kernel());
+  return create(btf);
+}
+
+Result<std::unique_ptr<TaskImages>> TaskImages::create(const Btf& btf) {
   ImagePlan plan = PD_TRY(ImagePlan::make(btf));
   BpfArray processes = PD_TRY(BpfArray::create(plan.process().bytes, 1));
   BpfArray threads = PD_TRY(BpfArray::create(plan.thread().bytes, kThreadsMax));
@@ -171,8 +175,18 @@ Status TaskImages::take(pid_t pid) {
 
 void LazyTaskImages::wanted_again() {
   if (forbidden_ || ++wanted_ != kWantedOften) return;
-  auto made = TaskImages::create();
-  if (made.ok()) images_ = std::move(*made);
+  const Result<Btf> btf = Btf::read_kernel();
+  if (!btf.ok()) return;
+  auto made = TaskImages::create(*btf);
+  if (!made.ok()) return;
+  images_ = std::move(*made);
+  auto files = FileImages::create(*btf);
+  if (files.ok()) files_ = std::move(*files);
+}
+
+void LazyTaskImages::forget(pid_t pid) {
+  if (images_ != nullptr) images_->forget(pid);
+  if (files_ != nullptr) files_->forget(pid);
 }
 
 }  // namespace perdure::kernel

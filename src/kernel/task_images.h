@@ -24,6 +24,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "kernel/bpf.h"
+#include "kernel/file_images.h"
 #include "kernel/task_images_plan.h"
 
 namespace perdure::kernel {
@@ -54,7 +55,7 @@ struct TaskLook {
 
 class TaskImages {
  public:
-  // Takes some 20 ms.
+  static Result<std::unique_ptr<TaskImages>> create(const Btf& btf);
   static Result<std::unique_ptr<TaskImages>> create();
 
   // kGone if there is no such process; kLimit if it has more threads, groups or nested PID
@@ -87,11 +88,15 @@ class LazyTaskImages {
   void forbid() { forbidden_ = true; }
   // Null: there is none.
   TaskImages* get() { return images_.get(); }
+  FileImages* files() { return files_.get(); }
+  // The process has ended.
+  void forget(pid_t pid);
 
  private:
   bool forbidden_ = false;
   unsigned wanted_ = 0;
   std::unique_ptr<TaskImages> images_;
+  std::unique_ptr<FileImages> files_;
 };
 
 }  // namespace perdure::kernel

@@ -18,6 +18,7 @@
 #include <sstream>
 
 #include "base/fd.h"
+#include "kernel/file_images.h"
 #include "restore/file_late.h"
 
 namespace perdure::trip {
@@ -148,6 +149,68 @@ Status Group::capture_some(size_t count) {
   return capture_pids({pids_.begin(), pids_.begin() + static_cast<ptrdiff_t>(count)}, {});
 }
 
+namespace {
+
+// Null where the kernel or our privileges do not allow them.
+kernel::FileImages* file_images() {
+  static const std::unique_ptr<kernel::FileImages> images = [] {
+    const auto btf = kernel::Btf::read_kernel();
+    auto made = btf.ok() ? kernel::FileImages::create(*btf)
+                         : Result<std::unique_ptr<kernel::FileImages>>(btf.error());
+    return made.ok() ? std::move(*made) : nullptr;
+  }();
+  return images.get();
+}
+
+// Records as text, without the time that timers have left.
+template <typename Map>
+std::string text_of(const Map& records) {
+  std::string text;
+  for (auto [id, record] : records) {
+    if constexpr (std::is_same_v<decltype(record), object::OpenFile>) {
+      if (record.has_timerfd()) record.clear_timerfd();
+    }
+    text += std::to_string(id.value) + " { " + record.ShortDebugString() + " }\n";
+  }
+  return text;
+}
+
+std::string text_of(const capture::FileCapture& capture) {
+  std::string text = text_of(capture.files) + text_of(capture.pipes) + text_of(capture.ptys);
+  for (const capture::ProcessFiles& process : capture.processes) {
+    for (const auto& fd : process.fds) text += fd.ShortDebugString() + "\n";
+    for (const auto& lock : process.locks) text += lock.ShortDebugString() + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+// What images of descriptors tell is what is found without them, in the same stop; also where an
+// earlier capture left something to remember.
+Status Group::expect_same_by_images(const std::vector<capture::Member>& members,
+                                    const capture::FileOptions& options) {
+  if (file_images() == nullptr) return {};
+  capture::MemoryObjects memory(ids_);
+  const auto plain = capture::capture_files(members, ids_, memory, options);
+  capture::FileMemo memo;
+  capture::FileOptions by_images = options;
+  by_images.images = file_images();
+  by_images.memo = &memo;
+  for (int i = 0; i < 2; ++i) {
+    memory.clear();
+    const auto seen = capture::capture_files(members, ids_, memory, by_images);
+    EXPECT_EQ(plain.ok(), seen.ok());
+    if (!plain.ok() && !seen.ok()) {
+      EXPECT_EQ(plain.error().to_string(), seen.error().to_string());
+    }
+    if (plain.ok() && seen.ok()) {
+      EXPECT_EQ(text_of(*plain), text_of(*seen));
+    }
+  }
+  return {};
+}
+
 Status Group::capture_pids(const std::vector<pid_t>& pids, const capture::FileOptions& options) {
   std::vector<Fd> pidfds;
   std::vector<capture::Member> members;
@@ -155,6 +218,7 @@ Status Group::capture_pids(const std::vector<pid_t>& pids, const capture::FileOp
     pidfds.push_back(Fd::adopt(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))));
     members.push_back({pid, pid, pidfds.back().get(), "subject"});
   }
+  PD_TRY(expect_same_by_images(members, options));
   capture::MemoryObjects memory(ids_);
   capture::FileCapture found = PD_TRY(capture::capture_files(members, ids_, memory, options));
   graph_ = {};

@@ -55,6 +55,8 @@ class Group {
   const object::OpenFile& file(int fd) const;
 
  private:
+  Status expect_same_by_images(const std::vector<capture::Member>& members,
+                               const capture::FileOptions& options);
   Status capture_pids(const std::vector<pid_t>& pids, const capture::FileOptions& options);
   Plan plan_;
   std::vector<pid_t> pids_;

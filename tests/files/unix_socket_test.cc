@@ -448,5 +448,61 @@ TEST(UnixStream, AnEpollWatchFollowsItsSocket) {
   expect_round_trip(plan);
 }
 
+// Connections that a listener accepted, in several states: 20 to 25 here, their other ends 30 to 35
+// in the same process or in another one.
+void accept_six(const std::string& name) {
+  (void)::unlink(name.c_str());
+  const int listener = bound_socket(SOCK_STREAM, name);
+  REQUIRE(::listen(listener, 16) == 0);
+  place(listener, 10);
+  for (int i = 0; i < 6; ++i) {
+    place(connected_socket(SOCK_STREAM, name), 30 + i);
+    place(::accept(10, nullptr, nullptr), 20 + i);
+  }
+  REQUIRE(::write(31, "waiting", 7) == 7);
+  REQUIRE(::shutdown(32, SHUT_WR) == 0);
+  REQUIRE(::fcntl(23, F_SETFL, O_NONBLOCK) == 0);
+  REQUIRE(::fcntl(23, F_SETFD, FD_CLOEXEC) == 0);
+  REQUIRE(::fcntl(24, F_SETOWN, ::getpid()) == 0);
+  place(::dup(25), 26);
+}
+
+TEST(UnixConnections, ManyWithinAGroupComeBack) {
+  Folder folder;
+  const std::string name = folder / "many";
+  Plan plan;
+  plan.set_up = [name] { accept_six(name); };
+  plan.check = [](int) {
+    char data[8] = {};
+    REQUIRE(::recv(21, data, sizeof(data), MSG_PEEK) == 7);
+    REQUIRE(::recv(22, data, sizeof(data), 0) == 0);
+    REQUIRE(::send(33, "x", 1, 0) == 1 && ::recv(23, data, 1, 0) == 1);
+    REQUIRE(::send(26, "y", 1, 0) == 1 && ::recv(35, data, 1, 0) == 1);
+  };
+  expect_round_trip(plan);
+}
+
+TEST(UnixConnections, ManyFromOutsideEnd) {
+  Folder folder;
+  const std::string name = folder / "outside";
+  Plan plan;
+  plan.processes = 2;
+  plan.set_up = [name] { accept_six(name); };
+  plan.set_up_each = [](int index) {
+    for (int fd = index == 0 ? 30 : 20; fd < (index == 0 ? 36 : 27); ++fd) ::close(fd);
+    if (index == 1) ::close(10);
+  };
+  plan.check = [](int) {};
+  Group group(plan);
+  ASSERT_TRUE(group.capture_some(1).ok());
+  for (int fd = 20; fd < 26; ++fd) {
+    EXPECT_TRUE(group.file(fd).unix_socket().connection_ends()) << fd;
+    EXPECT_EQ(group.file(fd).unix_socket().address(), name);
+  }
+  EXPECT_EQ(group.file(21).unix_socket().queue(0).data(), "waiting");
+  EXPECT_EQ(group.file(23).flags() & O_NONBLOCK, static_cast<uint32_t>(O_NONBLOCK));
+  group.go_on();
+}
+
 }  // namespace
 }  // namespace perdure::trip

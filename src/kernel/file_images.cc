@@ -1,0 +1,254 @@
+#include "kernel/file_images.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/bytes.h"
+#include "kernel/bpf_code.h"
+#include "kernel/file.h"
+
+namespace perdure::kernel {
+namespace {
+
+using Register = BpfRegister;
+using Math = BpfMath;
+using Size = BpfSize;
+using Test = BpfTest;
+
+constexpr const char* kIteratorFunction = "bpf_iter_task_file";
+constexpr uint32_t kFilesMax = 4096;
+
+// Words of a value.
+enum Word : uint8_t {
+  kNumber,
+  kFile,
+  kFlags,
+  kPosition,
+  kOwner,
+  kOwnerSignal,
+  kInodeAt,
+  kInode,
+  kMode,
+  kSpecial,
+  kLocks,
+  kSuperBlockAt,
+  kDevice,
+  kSocketAt,
+  kSockAt,
+  kFamily,
+  kFilter,
+  kTableOwnerAt,
+  kTableAt,
+  kExecBitsAt,
+  kExecBits,
+  kWords,
+};
+using Value = std::array<uint64_t, kWords>;
+
+enum class From : uint8_t { kFile, kTask, kWord };
+
+struct Step {
+  From from;
+  Word base;  // kWord: it holds the address
+  const char* structure;
+  const char* member;
+  Word to;
+};
+
+// A socket's private_data is its struct socket; of other files it leads anywhere, and what is read
+// there means nothing.
+constexpr Step kSteps[] = {
+    {From::kFile, kFile, "file", "f_flags", kFlags},
+    {From::kFile, kFile, "file", "f_pos", kPosition},
+    {From::kFile, kFile, "file", "f_inode", kInodeAt},
+    {From::kWord, kInodeAt, "inode", "i_ino", kInode},
+    {From::kWord, kInodeAt, "inode", "i_mode", kMode},
+    {From::kWord, kInodeAt, "inode", "i_rdev", kSpecial},
+    {From::kWord, kInodeAt, "inode", "i_flctx", kLocks},
+    {From::kWord, kInodeAt, "inode", "i_sb", kSuperBlockAt},
+    {From::kWord, kSuperBlockAt, "super_block", "s_dev", kDevice},
+    {From::kFile, kFile, "file", "private_data", kSocketAt},
+    {From::kWord, kSocketAt, "socket", "sk", kSockAt},
+    {From::kWord, kSockAt, "sock", "__sk_common.skc_family", kFamily},
+    {From::kWord, kSockAt, "sock", "sk_filter", kFilter},
+    {From::kTask, kFile, "task_struct", "files", kTableOwnerAt},
+    {From::kWord, kTableOwnerAt, "files_struct", "fdt", kTableAt},
+    {From::kWord, kTableAt, "fdtable", "close_on_exec", kExecBitsAt},
+};
+// A structure within the file until Linux 6.11, a pointer to one that is made when it is needed
+// since.
+constexpr Step kOwnerInside[] = {
+    {From::kFile, kFile, "file", "f_owner.pid", kOwner},
+    {From::kFile, kFile, "file", "f_owner.signum", kOwnerSignal},
+};
+constexpr Step kOwnerOutside = {From::kFile, kFile, "file", "f_owner", kOwner};
+
+constexpr Register kTaskRegister = Register::k6, kFileRegister = Register::k7,
+                   kValue = Register::k8, kDescriptor = Register::k9;
+constexpr int16_t kKey = -8;
+
+int16_t at(Word word) { return static_cast<int16_t>(word * sizeof(uint64_t)); }
+
+// To the word: as many bytes as r2 says from the address in r3.
+void read_to(BpfCode& code, Word to) {
+  code.copy(Register::k1, kValue);
+  code.calculate(Math::kAdd, Register::k1, at(to));
+  code.call(BPF_FUNC_probe_read_kernel);  // zeros where there is nothing
+}
+
+Status add_step(BpfCode& code, const Btf& btf, const Step& step) {
+  const Btf::Member member = PD_TRY(btf.member(step.structure, step.member));
+  if (member.bytes > sizeof(uint64_t)) return Error(Code::kUnavailable, "a field is too large");
+  switch (step.from) {
+    case From::kFile:
+      code.copy(Register::k3, kFileRegister);
+      break;
+    case From::kTask:
+      code.copy(Register::k3, kTaskRegister);
+      break;
+    case From::kWord:
+      code.load(Size::k64, Register::k3, kValue, at(step.base));
+      break;
+  }
+  code.calculate(Math::kAdd, Register::k3, static_cast<int32_t>(member.offset));
+  code.set(Register::k2, static_cast<int32_t>(member.bytes));
+  read_to(code, step.to);
+  return {};
+}
+
+void find_value(BpfCode& code, const Fd& map, BpfCode::Label& none) {
+  code.copy(Register::k2, Register::kStackEnd);
+  code.calculate(Math::kAdd, Register::k2, kKey);
+  code.set_map(Register::k1, map);
+  code.call(BPF_FUNC_map_lookup_elem);
+  code.jump_if(Register::k0, Test::kEqual, 0, none);
+  code.copy(kValue, Register::k0);
+}
+
+// The word of the bits that says what is closed in execve(2).
+void read_exec_bits(BpfCode& code) {
+  code.load(Size::k64, Register::k3, kValue, at(kExecBitsAt));
+  code.copy(Register::k1, kDescriptor);
+  code.calculate(Math::kShiftRight, Register::k1, 6);
+  code.calculate(Math::kShiftLeft, Register::k1, 3);
+  code.calculate(Math::kAdd, Register::k3, Register::k1);
+  code.set(Register::k2, sizeof(uint64_t));
+  read_to(code, kExecBits);
+}
+
+Result<BpfCode> make_program(const Btf& btf, const Fd& count, const Fd& values) {
+  // bpf_iter__task_file, bpf_iter_meta
+  constexpr int16_t kMeta = 0, kTaskAt = 8, kNumberAt = 16, kFileAt = 24, kSequence = 16;
+  BpfCode code;
+  BpfCode::Label out;
+  code.load(Size::k64, kTaskRegister, Register::k1, kTaskAt);
+  code.jump_if(kTaskRegister, Test::kEqual, 0, out);
+  code.load(Size::k64, kFileRegister, Register::k1, kFileAt);
+  code.jump_if(kFileRegister, Test::kEqual, 0, out);
+  code.load(Size::k32, kDescriptor, Register::k1, kNumberAt);
+  code.load(Size::k64, Register::k2, Register::k1, kMeta);
+  code.load(Size::k64, Register::k2, Register::k2, kSequence);
+  code.store(Size::k64, Register::kStackEnd, kKey - 8, Register::k2);
+  code.store(Size::k64, Register::kStackEnd, kKey, 0);
+  find_value(code, count, out);
+  code.load(Size::k64, Register::k2, Register::kStackEnd, kKey - 8);
+  code.store(Size::k32, Register::kStackEnd, kKey, Register::k2);
+  code.calculate(Math::kAdd, Register::k2, 1);
+  code.store(Size::k64, kValue, 0, Register::k2);
+  find_value(code, values, out);
+  code.store(Size::k64, kValue, at(kNumber), kDescriptor);
+  code.store(Size::k64, kValue, at(kFile), kFileRegister);
+  for (const Step& step : kSteps) PD_TRY(add_step(code, btf, step));
+  if (btf.member("file", kOwnerInside[0].member).ok()) {
+    for (const Step& step : kOwnerInside) PD_TRY(add_step(code, btf, step));
+  } else {
+    PD_TRY(add_step(code, btf, kOwnerOutside));
+  }
+  read_exec_bits(code);
+  code.place(out);
+  code.exit_with(0);
+  return code;
+}
+
+FileImage image_of(const Value& value) {
+  FileImage image;
+  image.fd = static_cast<int>(value[kNumber]);
+  image.close_on_exec = (value[kExecBits] >> (value[kNumber] % 64) & 1) != 0;
+  image.file = value[kFile];
+  image.flags = static_cast<uint32_t>(value[kFlags]) & ~static_cast<uint32_t>(O_CLOEXEC);
+  image.position = value[kPosition];
+  image.owned = value[kOwner] != 0 || value[kOwnerSignal] != 0;
+  image.locks = value[kLocks] != 0;
+  image.inode = value[kInode];
+  image.mode = static_cast<mode_t>(value[kMode]);
+  // MKDEV of linux/kdev_t.h.
+  image.device = makedev(value[kDevice] >> 20, value[kDevice] & 0xfffff);
+  image.special = makedev(value[kSpecial] >> 20, value[kSpecial] & 0xfffff);
+  if (S_ISSOCK(image.mode)) {
+    image.family = static_cast<uint16_t>(value[kFamily]);
+    image.has_filter = value[kFilter] != 0;
+  }
+  return image;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FileImages>> FileImages::create(const Btf& btf) {
+  BpfArray count = PD_TRY(BpfArray::create(sizeof(uint64_t), 1));
+  BpfArray values = PD_TRY(BpfArray::create(sizeof(Value), kFilesMax));
+  std::unique_ptr<FileImages> images(
+      new FileImages(std::move(count), std::move(values)));  // NOLINT
+  PD_TRY(images->load(btf));
+  PD_TRY(images->try_on_ourselves());
+  return images;
+}
+
+Status FileImages::load(const Btf& btf) {
+  const uint32_t iterator = PD_TRY(btf.id_of(Btf::Kind::kFunction, kIteratorFunction));
+  const BpfCode code = PD_TRY(make_program(btf, count_.map(), values_.map()));
+  program_ = PD_TRY(load_task_program(iterator, code));
+  return {};
+}
+
+Status FileImages::try_on_ourselves() {
+  const Error wrong(Code::kUnavailable, "an image of a file does not show what is there");
+  const std::span<const FileImage> own = PD_TRY(look(::getpid()));
+  const auto found = std::find_if(own.begin(), own.end(), [this](const FileImage& image) {
+    return image.fd == program_.get();
+  });
+  if (found == own.end() || !found->close_on_exec) return wrong;
+  const struct stat file = PD_TRY(stat_fd(program_.get()));
+  if (file.st_ino != found->inode || (file.st_mode & S_IFMT) != (found->mode & S_IFMT))
+    return wrong;
+  return {};
+}
+
+Result<std::span<const FileImage>> FileImages::look(pid_t pid) {
+  auto [link, added] = links_.try_emplace(pid);
+  if (added) {
+    Result<Fd> made = link_thread_program(program_, pid);
+    if (!made.ok()) {
+      links_.erase(link);
+      return std::move(made).error();
+    }
+    link->second = std::move(*made);
+  }
+  auto* count = static_cast<uint8_t*>(count_.at(0));
+  store_le<uint64_t>(count, 0);
+  PD_TRY(run_linked_program(link->second));
+  const uint64_t files = load_le<uint64_t>(count);
+  if (files > kFilesMax) return Error(Code::kLimit, "too many open files for an image");
+  images_.clear();
+  for (uint32_t i = 0; i < files; ++i) {
+    images_.push_back(image_of(load_le<Value>(static_cast<const uint8_t*>(values_.at(i)))));
+  }
+  return std::span<const FileImage>(images_);
+}
+
+}  // namespace perdure::kernel
