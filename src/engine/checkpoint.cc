@@ -44,6 +44,9 @@ constexpr uint64_t kSurveyBytesMin = 16u << 20;
 // writes faster than it can be copied is not chased.
 constexpr int kPrecopyPassesMax = 8;
 constexpr uint64_t kPrecopyEnoughPages = 512;
+// Where a pass is short, fewer: what is written during a pass is often a burst.
+constexpr uint64_t kShortPassPages = 32;
+constexpr uint64_t kShortPassNs = 2'000'000;
 constexpr uint64_t kPrecopyGain = 2;
 constexpr uint64_t kLookAfterNs = 5'000'000;
 // The least that there is room for in the window.
@@ -83,9 +86,9 @@ class Checkpoint {
   Result<CheckpointReport> attempt() {
     const uint64_t begin_ns = state_.clock.monotonic_ns();
     PD_TRY(wait_for_pages(&state_));
-    // Where much memory is met for the first time, in a first epoch or by a large new process: stop
-    // once without copying, so that what cannot be saved is refused before anything is written, and
-    // write protection is there for the passes that copy while the group runs.
+    // Where much memory is met for the first time, in a first epoch or because the group has grown:
+    // stop once without copying, so that what cannot be saved is refused before anything is
+    // written, and write protection is there for the passes that copy while the group runs.
     if (look_ahead(&state_) >= kSurveyBytesMin) PD_TRY(survey());
     writer_ = PD_TRY(state_.store->begin_epoch(beginning()));
     report_.whole = state_.full_next;
@@ -184,6 +187,7 @@ class Checkpoint {
     }
     uint64_t before = 0;
     for (int pass = 0; pass < kPrecopyPassesMax; ++pass) {
+      const uint64_t begin_ns = state_.clock.monotonic_ns();
       uint64_t copied = 0;
       for (pid_t pid : order_) {
         Member& member = state_.members[pid];
@@ -196,7 +200,8 @@ class Checkpoint {
         }
       }
       last_pass_pages_ = copied;
-      if (copied <= kPrecopyEnoughPages) return {};
+      const bool is_short = state_.clock.monotonic_ns() - begin_ns < kShortPassNs;
+      if (copied <= (is_short ? kShortPassPages : kPrecopyEnoughPages)) return {};
       if (pass > 0 && copied > before / kPrecopyGain) return {};
       before = copied;
     }
@@ -334,6 +339,7 @@ class Checkpoint {
     CollectedProcess collected = PD_TRY(capture::collect_process(process, &member.memo, context));
     member.space = collected.space;
     member.areas = collected.areas;
+    member.resident_bytes = collected.view.status.rss_bytes;
     collected_.push_back(std::move(collected));
     return {};
   }

@@ -192,6 +192,30 @@ TEST_F(GroupTest, AGroupIsEnteredSoonAfterItsStart) {
   lose(std::move(group));
 }
 
+// New memory is copied while the group runs, though the group was known when it had less.
+TEST_F(GroupTest, AGroupThatHasGrownIsStoppedTwice) {
+  std::unique_ptr<Group> group =
+      start({"bash", "-c",
+             "mkfifo f; read _ <f; x=$(head -c 40000000 /dev/zero | tr '\\0' x); "
+             "echo ready >ready; read _ <f; echo ${#x} >size"});
+  ASSERT_NE(group, nullptr);
+  serve_for(group.get(), 200);
+  std::ofstream(folder_ + "/f") << "go\n";
+  wait_for_file("ready");
+  Result<CheckpointReport> report = group->checkpoint({});
+  expect_ok(report);
+  EXPECT_NE(report->timing_json.find("survey"), std::string::npos) << report->timing_json;
+  Result<CheckpointReport> next = group->checkpoint({});
+  expect_ok(next);
+  EXPECT_EQ(next->timing_json.find("survey"), std::string::npos) << next->timing_json;
+  lose(std::move(group));
+  std::unique_ptr<Group> again = restore();
+  ASSERT_NE(again, nullptr);
+  std::ofstream(folder_ + "/f") << "go\n";
+  EXPECT_EQ(wait_end(again.get()), 0);
+  EXPECT_EQ(read_file("size"), "40000000\n");
+}
+
 TEST_F(GroupTest, AWindowLooksOnlyWhereAGuidedProcessWrote) {
   if (!memory::probe_tracker_features("").write_guide) GTEST_SKIP() << "no write_guide";
   ASSERT_EQ(setenv("PERDURE_GUIDED_PAGES_MIN", "0", 1), 0);

@@ -28,7 +28,8 @@ constexpr uint64_t kIdleLookBytesMax = 64u << 20;
 void look_at_process(GroupState* state, pid_t pid, Seen* seen) {
   const Result<kernel::proc::Stat> stat = kernel::proc::read_stat(pid);
   if (!stat.ok() || stat->is_zombie()) return;
-  capture::ProcessMemo& memo = member_for(state, pid, stat->start_ticks).memo;
+  Member& member = member_for(state, pid, stat->start_ticks);
+  capture::ProcessMemo& memo = member.memo;
   const bool is_new = memo.mappings.entries.empty();
   capture::know_mappings(pid, state->clock, &memo.mappings);
   state->mapped_files.look_ahead(pid, memo.mappings.entries);
@@ -37,9 +38,10 @@ void look_at_process(GroupState* state, pid_t pid, Seen* seen) {
   const auto open = kernel::proc::list_numbers(kernel::proc::path_of(pid, "fd"));
   seen->descriptors += (open.ok() ? open->size() : 0) + kKeptOfProcess +
                        kKeptOfThread * static_cast<uint64_t>(stat->threads);
-  if (memo.tracked) return;
   const Result<kernel::proc::TaskStatus> status = kernel::proc::read_status(pid);
-  if (status.ok()) seen->new_bytes += status->rss_bytes;
+  if (!status.ok()) return;
+  const uint64_t known = memo.tracked ? member.resident_bytes : 0;
+  seen->new_bytes += status->rss_bytes - std::min(known, status->rss_bytes);
 }
 
 }  // namespace

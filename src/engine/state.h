@@ -41,6 +41,7 @@ struct Member {
   std::unique_ptr<memory::Tracker> tracker;
   ObjectId space;                   // that the tracker belongs to
   std::vector<memory::Area> areas;  // as of the last capture, for pre-copy
+  uint64_t resident_bytes = 0;      // then
   bool fresh = false;               // in no epoch yet: its pages may still be its parent's
 };
 

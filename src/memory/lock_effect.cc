@@ -115,7 +115,7 @@ bool only_copies(uint64_t call) {
 // A call of a task that runs in the address space itself.
 LockEffect effect_of_own(const LockRecord& record) {
   const uint64_t* const argument = record.arguments;
-  switch (record.call) {
+  switch (static_cast<uint32_t>(record.call)) {  // the rest may be a mark (capture/blocked_call.h)
     case SYS_munmap:
       return within(Reach::kMappings, argument[0], argument[1]);
     case SYS_mmap:  // elsewhere than at a fixed address there was nothing before
@@ -151,7 +151,7 @@ LockEffect effect_of_own(const LockRecord& record) {
     case SYS_vfork:
       return nothing();
     default:
-      return only_copies(record.call) ? nothing() : everything();
+      return only_copies(static_cast<uint32_t>(record.call)) ? nothing() : everything();
   }
 }
 
@@ -171,7 +171,7 @@ LockEffect effect_of_ptrace(const uint64_t* argument) {
 // A call of another process: it looks into /proc/PID, or writes this one's memory.
 LockEffect effect_of_foreign(const LockRecord& record) {
   const uint64_t* const argument = record.arguments;
-  switch (record.call) {
+  switch (static_cast<uint32_t>(record.call)) {  // the rest may be a mark (capture/blocked_call.h)
     case SYS_readv:
     case SYS_open:
     case SYS_openat:

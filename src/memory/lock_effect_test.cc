@@ -34,6 +34,15 @@ TEST(LockEffect, UnknownCallsMayHaveDoneAnything) {
   EXPECT_EQ(effect_of(call(~uint64_t{0}, 0, {})).reach, Reach::kEverything);
 }
 
+// A call that was made again after a stop carries a mark in the upper half of its number.
+TEST(LockEffect, OnlyTheLowerHalfOfANumberCounts) {
+  constexpr uint64_t kMark = 0x5065726400000000;
+  EXPECT_EQ(effect_of(call(kMark | SYS_epoll_wait, 1, {})).reach,
+            effect_of(call(SYS_epoll_wait, 1, {})).reach);
+  EXPECT_EQ(effect_of(call(kMark | SYS_epoll_wait, 1, {})).reach, Reach::kNothing);
+  EXPECT_EQ(effect_of(call(kMark | SYS_statx, 0, {})).reach, Reach::kNothing);
+}
+
 TEST(LockEffect, RangesAreRoundedToPages) {
   expect_pages(effect_of(call(SYS_madvise, 1, {0x2000, 0x1001, MADV_DONTNEED})), Reach::kPages,
                0x2000, 0x4000);
