@@ -146,21 +146,20 @@ Status collect_other_threads(StoppedProcess* process, ProcessMemo* memo, Collect
 }
 
 // What changes while a program does nothing but compute and wait.
-Status collect_known_thread(StoppedThread* thread, const KnownProcess& known,
-                            CollectContext* context, object::Thread* record) {
+Status collect_known_thread(StoppedThread* thread, KnownProcess* known, CollectContext* context,
+                            object::Thread* record) {
   Tracee& tracee = thread->tracee;
-  *record = known.thread(tracee.tid());
+  known->lend_thread(tracee.tid(), record);
   record->clear_pending();
   record->clear_blocked();
-  const kernel::ThreadImage& image = known.image(tracee.tid());
+  const kernel::ThreadImage& image = known->image(tracee.tid());
   if (image.pending) {
     const auto queue = PD_TRY(tracee.pending(Tracee::Queue::kThread));
     PD_TRY(put_pending(queue, record->mutable_pending()));
   }
   PD_TRY(read_scheduling(tracee.tid(), record));
   record->set_registers(&thread->saved, sizeof(thread->saved));
-  const std::vector<uint8_t> xstate = PD_TRY(tracee.xstate());
-  record->set_xstate(xstate.data(), xstate.size());
+  PD_TRY(tracee.read_xstate(record->mutable_xstate()));
   record->set_signal_mask(PD_TRY(tracee.signal_mask()));
   if (thread->blocked.number() == 0) return {};
   *record->mutable_blocked() = thread->blocked;
@@ -169,13 +168,12 @@ Status collect_known_thread(StoppedThread* thread, const KnownProcess& known,
   return {};
 }
 
-Status collect_known_threads(StoppedProcess* process, const ProcessMemo& memo,
-                             CollectContext* context, const ProcessView& view,
-                             object::Process* record) {
+Status collect_known_threads(StoppedProcess* process, ProcessMemo* memo, CollectContext* context,
+                             const ProcessView& view, object::Process* record) {
   for (StoppedThread& thread : process->threads) {
     PD_TRY(check_registers(view, thread.saved));
-    const ObjectId id = context->ids.id_of(memo.key() + ":thread:" + std::to_string(thread.tid()));
-    PD_TRY(collect_known_thread(&thread, memo.known, context, &context->graph.threads[id]));
+    const ObjectId id = context->ids.id_of(memo->key() + ":thread:" + std::to_string(thread.tid()));
+    PD_TRY(collect_known_thread(&thread, &memo->known, context, &context->graph.threads[id]));
     record->add_threads(id.value);
   }
   return {};
@@ -184,20 +182,22 @@ Status collect_known_threads(StoppedProcess* process, const ProcessMemo& memo,
 // The records that the process had, with what may differ read again.
 Result<ProcessView> collect_known(StoppedProcess* process, ProcessMemo* memo,
                                   CollectContext* context, object::Process* record) {
-  const KnownProcess& known = memo->known;
-  *record = known.record();
+  KnownProcess& known = memo->known;
+  known.lend(record);
   record->clear_pending();
   record->clear_threads();
   const ProcessView view{process->pid, process->stat, known.status()};
   PD_TRY_WITHIN(view.name(), read_places(process->pid, record));
   using kernel::proc::Namespace;
-  if (context->root_namespaces.link(Namespace::kIpc) != context->engine_ipc)
+  if (context->root_namespaces.link(Namespace::kIpc) != context->engine_ipc) {
     PD_TRY(check_sysv(view, known.look()->semaphores, known.look()->message_queues));
+    context->no_segments = known.look()->segments == 0;
+  }
   if (known.look()->pending) {
     auto queue = PD_TRY(process->threads.front().tracee.pending(Tracee::Queue::kProcess));
     PD_TRY(put_pending(queue, record->mutable_pending()));
   }
-  PD_TRY_WITHIN(view.name(), collect_known_threads(process, *memo, context, view, record));
+  PD_TRY_WITHIN(view.name(), collect_known_threads(process, memo, context, view, record));
   return view;
 }
 
@@ -313,7 +313,9 @@ Result<object::AddressSpace> collect_space(const StoppedProcess& process, uint64
   const uint64_t now_ns = context->stopped_at_ns;
   if (memo->unchanged && memo->space.holds(*look, now_ns, &context->files)) {
     *areas = memo->space.private_areas();
-    return memo->space.space();
+    object::AddressSpace space;
+    memo->space.lend(&space);
+    return space;
   }
   memo->space.forget();
   VmaOptions options;
@@ -339,6 +341,8 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   if (memo->unchanged) {
     collected.view = PD_TRY(collect_known(process, memo, context, &record));
     brk = memo->known.look()->brk;
+    for (int i = 0; i < record.threads_size(); ++i)
+      collected.tids[record.threads(i)] = process->threads[static_cast<size_t>(i)].tid();
   } else {
     collected.view = PD_TRY(collect_anew(process, memo, context, &record, &brk));
     if (process->zombie) return collected;
@@ -350,6 +354,18 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   record.set_executable_file(executable_record(space, context->files, record.executable()).value);
   context->graph.address_spaces[collected.space] = std::move(space);
   return collected;
+}
+
+void take_back(const CollectedProcess& collected, object::Graph* graph, ProcessMemo* memo) {
+  if (!memo->unchanged || collected.space == ObjectId()) return;
+  object::Process& record = graph->processes.at(collected.id);
+  for (const uint64_t id : record.threads()) {
+    object::Thread& thread = graph->threads.at(ObjectId(id));
+    const auto tid = collected.tids.find(id);
+    if (tid != collected.tids.end()) memo->known.take_back_thread(tid->second, &thread);
+  }
+  memo->known.take_back(&record);
+  memo->space.take_back(&graph->address_spaces.at(collected.space));
 }
 
 Status leave_process(StoppedProcess* process, ProcessMemo* memo) {

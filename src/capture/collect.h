@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,6 +41,7 @@ struct ProcessMemo {
   bool tracked = false;  // the engine's write protection is on
   KnownProcess known;
   KnownSpace space;
+  Fd pidfd;                // once it was needed
   bool unchanged = false;  // since its records were captured, as of this stop
 
   std::string key() const {
@@ -59,6 +61,7 @@ struct CollectContext {
   std::string engine_ipc;  // the engine's own IPC namespace
   uint64_t stopped_at_ns = 0;
   kernel::TaskImages* images = nullptr;  // none: everything is read each time
+  bool no_segments = false;              // the group has no SysV shared memory, as an image says
 };
 
 struct CollectedProcess {
@@ -66,6 +69,7 @@ struct CollectedProcess {
   ObjectId space;  // 0: zombie
   ProcessView view;
   std::vector<memory::Area> areas;
+  std::map<uint64_t, pid_t> tids;  // of threads whose records are lent, by their ids
 };
 
 // Makes sure that the batch area is mapped, if it is not there yet (a new process) or no more (it
@@ -81,6 +85,11 @@ Result<Fd> take_userfaultfd(StoppedProcess* process, const ProcessMemo& memo);
 // Fills the records of the process, its threads and its address space.
 Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* memo,
                                          CollectContext* context);
+
+// Once the records of the graph are encoded: those of a process that did not change go back to what
+// is known of it, so that they need not be copied in a stop. Where this is not done, as after a
+// failure, everything is read anew.
+void take_back(const CollectedProcess& collected, object::Graph* graph, ProcessMemo* memo);
 
 // Unmaps the batch area.
 Status leave_process(StoppedProcess* process, ProcessMemo* memo);

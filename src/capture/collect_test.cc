@@ -71,7 +71,8 @@ class Captures {
     memo->tracked = true;
     const auto namespaces = kernel::proc::read_namespaces(::getpid()).value();
     MemoryObjects objects(ids_);
-    CollectContext context{got.graph,
+    object::Graph graph;
+    CollectContext context{graph,
                            ids_,
                            pids_,
                            waits_,
@@ -84,7 +85,10 @@ class Captures {
                            images};
     got.status = [&]() -> Status {
       PD_TRY(enter_process(process, kernel::BatchArea::at(RemoteAddr()), memo, images));
-      got.areas = PD_TRY(collect_process(process, memo, &context)).areas;
+      const CollectedProcess collected = PD_TRY(collect_process(process, memo, &context));
+      got.areas = collected.areas;
+      got.graph = graph;
+      take_back(collected, &graph, memo);
       return {};
     }();
     return got;

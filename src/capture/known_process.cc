@@ -63,7 +63,7 @@ void KnownProcess::keep(const StoppedProcess& process, const object::Process& re
 }
 
 bool KnownProcess::holds(const StoppedProcess& process, kernel::TaskImages* images) {
-  if (!kept_ || images == nullptr) return false;
+  if (!kept_ || lent_ != 0 || images == nullptr) return false;
   const auto look = images->look(process.pid);
   if (!look.ok() || !is_as_begun(process, **look)) return false;
   look_ = *look;
@@ -74,8 +74,34 @@ bool KnownProcess::holds(const StoppedProcess& process, kernel::TaskImages* imag
       [this](const StoppedThread& thread) { return images_now_.contains(thread.tid()); });
 }
 
+void KnownProcess::lend(object::Process* record) {
+  record->Swap(&record_);
+  ++lent_;
+}
+
+void KnownProcess::lend_thread(pid_t tid, object::Thread* record) {
+  record->Swap(&threads_.at(tid).record);
+  ++lent_;
+}
+
+void KnownProcess::take_back(object::Process* record) {
+  if (lent_ == 0) return;
+  record->Swap(&record_);
+  record_.clear_fds();
+  record_.clear_locks();
+  --lent_;
+}
+
+void KnownProcess::take_back_thread(pid_t tid, object::Thread* record) {
+  const auto thread = threads_.find(tid);
+  if (lent_ == 0 || thread == threads_.end()) return;
+  record->Swap(&thread->second.record);
+  --lent_;
+}
+
 void KnownProcess::forget() {
   kept_ = begun_ = false;
+  lent_ = 0;
   threads_.clear();
 }
 

@@ -33,9 +33,11 @@ class KnownProcess {
   // The last look, after holds() or if something is kept.
   const kernel::TaskLook* look() const { return kept_ ? look_ : nullptr; }
 
-  // After holds().
-  const object::Process& record() const { return record_; }
-  const object::Thread& thread(pid_t tid) const { return threads_.at(tid).record; }
+  // After holds(). The records are lent: nothing holds until they are given back, as they are then.
+  void lend(object::Process* record);
+  void lend_thread(pid_t tid, object::Thread* record);
+  void take_back(object::Process* record);
+  void take_back_thread(pid_t tid, object::Thread* record);
   const kernel::proc::TaskStatus& status() const { return status_; }
   const kernel::ThreadImage& image(pid_t tid) const { return *images_now_.at(tid); }
 
@@ -47,6 +49,7 @@ class KnownProcess {
   bool is_simple(const StoppedProcess& process, const kernel::TaskLook& look) const;
   bool is_as_begun(const StoppedProcess& process, const kernel::TaskLook& look) const;
   bool kept_ = false, begun_ = false;
+  size_t lent_ = 0;  // records
   pid_t parent_ = 0;
   std::vector<uint8_t> process_;
   std::map<pid_t, Thread> threads_;

@@ -23,7 +23,7 @@ bool is_of_file(const MapsEntry& entry) {
 
 void KnownSpace::keep(const kernel::TaskLook& look, const VmaCapture& capture,
                       const MappedFiles& files, uint64_t now_ns) {
-  kept_ = false;
+  forget();
   files_.clear();
   if (!look.mapping_changes || *look.mapping_changes % 2 != 0) return;
   for (const MapsEntry& entry : capture.entries) {
@@ -43,8 +43,19 @@ void KnownSpace::keep(const kernel::TaskLook& look, const VmaCapture& capture,
   kept_ = true;
 }
 
+void KnownSpace::lend(object::AddressSpace* record) {
+  record->Swap(&space_);
+  lent_ = true;
+}
+
+void KnownSpace::take_back(object::AddressSpace* record) {
+  if (!lent_) return;
+  record->Swap(&space_);
+  lent_ = false;
+}
+
 bool KnownSpace::holds(const kernel::TaskLook& look, uint64_t now_ns, MappedFiles* files) const {
-  return kept_ && look.mapping_changes == changes_ && look.space_at == space_at_ &&
+  return kept_ && !lent_ && look.mapping_changes == changes_ && look.space_at == space_at_ &&
          now_ns - kept_ns_ < kLifeNs &&
          std::equal(layout_.begin(), layout_.end(), look.space.begin(), look.space.end()) &&
          files->add_remembered(files_);

@@ -22,14 +22,15 @@ class KnownSpace {
             uint64_t now_ns);
   // Whether they are the same; then the records of their files are in `files`.
   bool holds(const kernel::TaskLook& look, uint64_t now_ns, MappedFiles* files) const;
-  void forget() { kept_ = false; }
+  void forget() { kept_ = lent_ = false; }
 
-  // After holds().
-  const object::AddressSpace& space() const { return space_; }
+  // After holds(). The record is lent: nothing holds until it is given back.
+  void lend(object::AddressSpace* record);
+  void take_back(object::AddressSpace* record);
   const std::vector<memory::Area>& private_areas() const { return private_areas_; }
 
  private:
-  bool kept_ = false;
+  bool kept_ = false, lent_ = false;
   uint64_t space_at_ = 0;
   uint32_t changes_ = 0;
   uint64_t kept_ns_ = 0;

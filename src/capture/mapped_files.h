@@ -47,6 +47,8 @@ class MappedFiles {
   // not where.
   Result<Backing> add(pid_t pid, const kernel::proc::MapsEntry& entry, MemoryObjects& objects);
   const std::map<ObjectId, object::OpenFile>& records() const { return records_; }
+  // The records, which are not here afterwards.
+  std::map<ObjectId, object::OpenFile> take_records() { return std::move(records_); }
   // Adds the records of these mappings from what is remembered of their files; false if something
   // is not remembered, or was forgotten because it changed. entries: of private mappings of files.
   bool add_remembered(std::span<const kernel::proc::MapsEntry> entries);

@@ -67,6 +67,11 @@ class Checkpoint {
     Result<CheckpointReport> report = attempt();
     // Pages that were scanned but not stored would be missed by the next epoch.
     if (!report.ok()) state_.forget_epoch();
+    for (const CollectedProcess& collected : collected_) {
+      const auto member = state_.members.find(collected.view.pid);
+      if (report.ok() && member != state_.members.end())
+        capture::take_back(collected, &graph_, &member->second.memo);
+    }
     return report;
   }
 
@@ -310,20 +315,21 @@ class Checkpoint {
                                     frozen->stopped_at_ns(),
                                     state_.images.get()};
     std::vector<capture::Member> members;
-    std::vector<Fd> pidfds;
     for (StoppedProcess& process : frozen->processes()) {
       PD_TRY(collect_one(&process, &context));
       report_.threads += process.threads.size();
       if (process.zombie) continue;
-      pidfds.push_back(PD_TRY(kernel::pidfd_open(process.pid)));
+      Fd& pidfd = state_.members.at(process.pid).memo.pidfd;
+      if (!pidfd.valid()) pidfd = PD_TRY(kernel::pidfd_open(process.pid));
       const object::Process& record = graph_.processes.at(collected_.back().id);
-      members.push_back({process.pid, record.pid(), pidfds.back().get(), record.comm(), true});
+      members.push_back({process.pid, record.pid(), pidfd.get(), record.comm(), true});
       PD_TRY(fault_point("process"));
     }
     PD_TRY(check_apart());
     timing_.mark("processes");
     PD_TRY(collect_files(members));
     timing_.mark("files");
+    if (context.no_segments) return {};
     return capture::capture_sysv_segments(first, namespaces.link(kernel::proc::Namespace::kIpc),
                                           state_.engine_ipc, &state_.sysv_table, objects_,
                                           &graph_.group);
@@ -392,8 +398,7 @@ class Checkpoint {
       ++next;
     }
     graph_.open_files.merge(files_.files);
-    for (const auto& [id, file] : state_.mapped_files.records())
-      graph_.open_files.emplace(id, file);
+    graph_.open_files.merge(state_.mapped_files.take_records());
     graph_.pipes = std::move(files_.pipes);
     graph_.ptys = std::move(files_.ptys);
     return {};

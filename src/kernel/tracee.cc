@@ -208,13 +208,19 @@ Status Tracee::set_registers(const Registers& registers) {
 }
 
 Result<std::vector<uint8_t>> Tracee::xstate() const {
-  std::vector<uint8_t> area(kXstateBytesMax);
-  iovec io{area.data(), area.size()};
+  std::string area;
+  PD_TRY(read_xstate(&area));
+  return std::vector<uint8_t>(area.begin(), area.end());
+}
+
+Status Tracee::read_xstate(std::string* xstate) const {
+  uint8_t area[kXstateBytesMax];
+  iovec io{area, sizeof(area)};
   if (ptrace(PTRACE_GETREGSET, tid_, reinterpret_cast<void*>(NT_X86_XSTATE), &io) != 0) {
     return trace_error("read xstate of", tid_);
   }
-  area.resize(io.iov_len);
-  return area;
+  xstate->assign(reinterpret_cast<const char*>(area), io.iov_len);
+  return {};
 }
 
 Status Tracee::set_xstate(Bytes xstate) {

@@ -155,6 +155,7 @@ class Tracee {
   Status set_registers(const Registers& registers);
   // The xsave area, whatever size this processor has (ptrace(2), NT_X86_XSTATE).
   Result<std::vector<uint8_t>> xstate() const;
+  Status read_xstate(std::string* xstate) const;
   Status set_xstate(Bytes xstate);
   Result<uint64_t> signal_mask() const;
   Status set_signal_mask(uint64_t mask);

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -10,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <string>
+#include <utility>
 
 #include "kernel/proc/read.h"
 
@@ -117,10 +119,48 @@ Seizing::~Seizing() {
   if (own_job != nullptr) own_job->seizing.store(0);
 }
 
+namespace {
+
+// The stacks that threads get by themselves are given back page by page when they end, so that each
+// stop would begin with some twenty page faults. This one stays; there is one tracing thread at a
+// time for each that waits for it.
+class TracerStack {
+ public:
+  TracerStack() {
+    void* memory = ::mmap(nullptr, kBytes + kGuardBytes, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return;
+    base_ = static_cast<char*>(memory);
+    if (::mprotect(base_ + kGuardBytes, kBytes, PROT_READ | PROT_WRITE) != 0) free();
+  }
+  TracerStack(const TracerStack&) = delete;
+  TracerStack& operator=(const TracerStack&) = delete;
+  ~TracerStack() { free(); }
+
+  // Without one the thread gets a stack as any other does.
+  void use(pthread_attr_t* attributes) const {
+    if (base_ != nullptr) (void)::pthread_attr_setstack(attributes, base_ + kGuardBytes, kBytes);
+  }
+
+ private:
+  static constexpr size_t kBytes = size_t{4} << 20, kGuardBytes = 65536;
+  void free() {
+    if (base_ != nullptr) ::munmap(std::exchange(base_, nullptr), kBytes + kGuardBytes);
+  }
+  char* base_ = nullptr;
+};
+
+}  // namespace
+
 Status in_tracer_thread(const std::function<Status()>& body) {
+  static thread_local TracerStack stack;
   Job job{body};
   pthread_t thread;
-  const int error = ::pthread_create(&thread, nullptr, run, &job);
+  pthread_attr_t attributes;
+  PD_ASSERT(::pthread_attr_init(&attributes) == 0);
+  stack.use(&attributes);
+  const int error = ::pthread_create(&thread, &attributes, run, &job);
+  (void)::pthread_attr_destroy(&attributes);
   if (error != 0) return Error::system(error, "start", "a thread to trace from");
   watch_until_end(thread, &job);
   await_exit(job.tid);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <mutex>
 #include <string_view>
 #include <unordered_map>
@@ -231,6 +232,31 @@ std::optional<Result<std::string>> read_children(Kept* kept, const Place& place)
 }
 
 }  // namespace
+
+std::optional<std::string> read_kept_link(const std::string& path) {
+  const std::lock_guard<std::mutex> hold(lock);
+  if (registry.processes.empty()) return std::nullopt;
+  const std::optional<Place> place = place_of(path);
+  if (!place || place->leaf.find('/') != std::string::npos) return std::nullopt;
+  auto kept = registry.processes.find(place->pid);
+  if (kept == registry.processes.end()) return std::nullopt;
+  auto [folder, added] = kept->second.files.try_emplace("");
+  if (added) {
+    ++registry.files;
+    const std::string all = "/proc/" + std::to_string(place->pid);
+    folder->second = Fd::adopt(::open(all.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  }
+  char target[PATH_MAX + 64];
+  const ssize_t size =
+      folder->second.valid()
+          ? ::readlinkat(folder->second.get(), place->leaf.c_str(), target, sizeof(target))
+          : -1;
+  if (size >= 0) return std::string(target, static_cast<size_t>(size));
+  // The plain way tells why.
+  kept->second.files.erase(folder);
+  --registry.files;
+  return std::nullopt;
+}
 
 std::optional<Result<std::string>> read_kept(const std::string& path) {
   const std::lock_guard<std::mutex> hold(lock);

@@ -28,6 +28,9 @@ void forget_memory_files(pid_t pid);
 
 // For list_numbers(): a kept folder ("task", "fd"), likewise.
 std::optional<std::vector<pid_t>> list_kept(const std::string& path);
+// For read_link(): a link directly below /proc/PID, or nothing if the path is none of a kept
+// process.
+std::optional<std::string> read_kept_link(const std::string& path);
 // For read_text(): the content by way of a kept file, or nothing if the path is none of a kept
 // process.
 std::optional<Result<std::string>> read_kept(const std::string& path);

@@ -90,6 +90,7 @@ Result<std::string> read_text(const std::string& path) {
 }
 
 Result<std::string> read_link(const std::string& path) {
+  if (std::optional<std::string> kept = read_kept_link(path)) return std::move(*kept);
   char target[PATH_MAX + 64];
   const ssize_t size = ::readlink(path.c_str(), target, sizeof(target));
   if (size < 0) return failure(errno, "read the link", path);
