@@ -1,6 +1,7 @@
 #include "capture/files.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,6 +55,12 @@ Result<OpenFileEntry*> collect_descriptor(FileContext& context, size_t index, in
   return &entry;
 }
 
+// File systems whose statfs(2) gives what their super block has.
+bool tells_its_type(uint64_t magic) {
+  return magic == TMPFS_MAGIC || magic == EXT4_SUPER_MAGIC || magic == BTRFS_SUPER_MAGIC ||
+         magic == XFS_SUPER_MAGIC;
+}
+
 // What the image of a descriptor, and a look at its path, tell is all that is needed of it; null:
 // ask.
 Result<OpenFileEntry*> add_by_image(FileContext& context, size_t index,
@@ -69,16 +76,18 @@ Result<OpenFileEntry*> add_by_image(FileContext& context, size_t index,
     return context.table.add_seen(found, image, file,
                                   "socket:[" + std::to_string(image.inode) + "]");
   }
-  const auto link = context.memo.device_links.find(image.file);
-  if (link == context.memo.device_links.end() || !S_ISCHR(image.mode) ||
-      !is_stateless_device(image.special))
-    return nullptr;
+  const auto link = context.memo.links.find(image.file);
+  const bool named =
+      S_ISREG(image.mode) || (S_ISCHR(image.mode) && is_stateless_device(image.special));
+  if (link == context.memo.links.end() || !named) return nullptr;
   const struct stat* file =
       context.stat_once("/proc/" + std::to_string(member.pid) + "/root" + link->second);
   const bool same = file != nullptr && file->st_dev == image.device &&
                     file->st_ino == image.inode && file->st_rdev == image.special;
-  return same ? context.table.add_seen(found, image, *file, link->second)
-              : Result<OpenFileEntry*>(nullptr);
+  if (!same) return nullptr;
+  if (tells_its_type(image.magic))
+    context.memory.know_file_system(file->st_dev, static_cast<int64_t>(image.magic));
+  return context.table.add_seen(found, image, *file, link->second);
 }
 
 void add_user(FileContext& context, size_t index, const kernel::FileImage& image,
@@ -357,10 +366,11 @@ Result<FileCapture> capture_files(std::span<const Member> members, object::IdTab
   PD_TRY(classify(context));
   PD_TRY(relate(context));
   PD_TRY(read_contents(context));
-  context.memo.device_links.clear();
+  context.memo.links.clear();
   for (OpenFileEntry& entry : context.table.entries()) {
-    if (entry.seen != 0 && entry.record.has_device())
-      context.memo.device_links.emplace(entry.seen, entry.link);
+    const bool named = entry.record.has_device() ||
+                       (entry.record.has_regular() && !entry.record.regular().deleted());
+    if (entry.seen != 0 && named) context.memo.links.emplace(entry.seen, entry.link);
     context.out.files.emplace(entry.id, std::move(entry.record));
   }
   return std::move(context.out);

@@ -39,10 +39,11 @@ struct Member {
 
 // What need not be found out again in later captures.
 struct FileMemo {
-  std::map<int, DefaultOptions> unix_defaults;   // by type
-  std::map<uint64_t, std::string> device_links;  // of stateless devices, by kernel::FileImage::file
-  uint64_t descriptor_limit = 0;                 // our own; 0: not asked for yet
-  size_t unix_sockets = 0;  // in the group's network namespace, when they were counted last
+  std::map<int, DefaultOptions> unix_defaults;  // by type
+  // Where regular files and devices without state were found, by kernel::FileImage::file.
+  std::map<uint64_t, std::string> links;
+  uint64_t descriptor_limit = 0;  // our own; 0: not asked for yet
+  size_t unix_sockets = 0;        // in the group's network namespace, when they were counted last
 };
 
 struct FileOptions {

@@ -40,7 +40,12 @@ Error unsupported(std::string what) {
 
 Result<ObjectId> MemoryObjects::add(const std::string& proc_path, std::string_view link,
                                     Tmpfs tmpfs) {
-  struct stat file = PD_TRY(kernel::stat_path(proc_path));
+  const struct stat file = PD_TRY(kernel::stat_path(proc_path));
+  return add_seen(file, proc_path, link, tmpfs);
+}
+
+Result<ObjectId> MemoryObjects::add_seen(const struct stat& file, const std::string& proc_path,
+                                         std::string_view link, Tmpfs tmpfs) {
   std::optional<Class> what = PD_TRY(classify(file, proc_path, without_deleted(link), tmpfs));
   if (!what) return ObjectId();
   return insert(file, proc_path, *what);

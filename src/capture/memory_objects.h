@@ -42,6 +42,9 @@ class MemoryObjects {
   // says there (with or without its " (deleted)"), or the path of maps. kUnsupported for hugetlbfs,
   // secretmem and the like says what kind it is; the caller adds pid, fd or range, and path.
   Result<ObjectId> add(const std::string& proc_path, std::string_view link, Tmpfs tmpfs);
+  // As above for a file that was looked at already.
+  Result<ObjectId> add_seen(const struct stat& file, const std::string& proc_path,
+                            std::string_view link, Tmpfs tmpfs);
   // As above for a descriptor that the engine holds (a duplicate); it is not kept.
   Result<ObjectId> add_fd(int fd, std::string_view link, Tmpfs tmpfs);
   // A regular file whose name leads elsewhere or nowhere now, though it may have others: saved as
@@ -50,6 +53,7 @@ class MemoryObjects {
 
   // The f_type (statfs(2)) of the file system of a file, asked for once per file system.
   Result<int64_t> file_system(const struct stat& file, const std::string& proc_path);
+  void know_file_system(dev_t device, int64_t type) { file_systems_.emplace(device, type); }
 
   const MemoryEntry* find(ObjectId id) const;
   // In the order of their ids.

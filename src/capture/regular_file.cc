@@ -21,8 +21,10 @@ MemoryObjects::Tmpfs tmpfs_rule(const OpenFileEntry& entry) {
 }  // namespace
 
 Status capture_regular_file(FileContext& context, OpenFileEntry& entry) {
+  const std::string place =
+      entry.duplicate.valid() ? kernel::path_of_fd(entry.duplicate.get()) : entry.proc_path();
   Result<ObjectId> memory =
-      context.memory.add_fd(entry.duplicate.get(), entry.link, tmpfs_rule(entry));
+      context.memory.add_seen(entry.file, place, entry.link, tmpfs_rule(entry));
   if (!memory.ok()) return std::move(memory).error().within(entry.where);
   const MemoryEntry* found = context.memory.find(*memory);
   if (found != nullptr && found->record.kind() != object::MemoryObject::DELETED_FILE) {

@@ -39,6 +39,7 @@ enum Word : uint8_t {
   kLocks,
   kSuperBlockAt,
   kDevice,
+  kMagic,
   kSocketAt,
   kSockAt,
   kFamily,
@@ -73,6 +74,7 @@ constexpr Step kSteps[] = {
     {From::kWord, kInodeAt, "inode", "i_flctx", kLocks},
     {From::kWord, kInodeAt, "inode", "i_sb", kSuperBlockAt},
     {From::kWord, kSuperBlockAt, "super_block", "s_dev", kDevice},
+    {From::kWord, kSuperBlockAt, "super_block", "s_magic", kMagic},
     {From::kFile, kFile, "file", "private_data", kSocketAt},
     {From::kWord, kSocketAt, "socket", "sk", kSockAt},
     {From::kWord, kSockAt, "sock", "__sk_common.skc_family", kFamily},
@@ -189,6 +191,7 @@ FileImage image_of(const Value& value) {
   image.mode = static_cast<mode_t>(value[kMode]);
   // MKDEV of linux/kdev_t.h.
   image.device = makedev(value[kDevice] >> 20, value[kDevice] & 0xfffff);
+  image.magic = value[kMagic];
   image.special = makedev(value[kSpecial] >> 20, value[kSpecial] & 0xfffff);
   if (S_ISSOCK(image.mode)) {
     image.family = static_cast<uint16_t>(value[kFamily]);

@@ -32,6 +32,7 @@ struct FileImage {
   uint64_t inode = 0;
   mode_t mode = 0;
   dev_t device = 0;         // that the inode is on, as the kernel keeps it
+  uint64_t magic = 0;       // of that file system: what statfs(2) says on most
   dev_t special = 0;        // st_rdev
   uint16_t family = 0;      // of a socket: AF_*
   bool has_filter = false;  // of a socket

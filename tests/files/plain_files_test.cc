@@ -334,5 +334,38 @@ TEST(FileLock, LocksOfEachKindComeBack) {
   expect_round_trip(plan);
 }
 
+// An epoch remembers paths for the next one; that others rename, replace or change files in between
+// is seen.
+TEST(RegularFile, ARememberedPathIsLookedAt) {
+  if (file_images() == nullptr) GTEST_SKIP() << "needs the feature: BPF iterators over tasks";
+  Folder folder;
+  const std::string one = folder / "one", other = folder / "other";
+  Plan plan;
+  plan.set_up = [one] { place(::open(one.c_str(), O_RDWR | O_CREAT, 0600), 20); };
+  plan.check = [](int) {};
+  Group group(plan);
+  capture::FileMemo memo;
+  capture::FileOptions options;
+  options.images = file_images();
+  options.memo = &memo;
+  const auto capture = [&]() -> const object::RegularFile& {
+    EXPECT_TRUE(group.capture(options).ok());
+    return group.file(20).regular();
+  };
+  EXPECT_EQ(capture().identity().path(), one);
+  EXPECT_FALSE(memo.links.empty());
+  EXPECT_EQ(capture().identity().path(), one);
+  EXPECT_EQ(::truncate(one.c_str(), 12), 0);
+  EXPECT_EQ(capture().identity().size(), 12u);
+  EXPECT_EQ(::rename(one.c_str(), other.c_str()), 0);
+  EXPECT_EQ(capture().identity().path(), other);
+  EXPECT_EQ(capture().identity().path(), other);
+  ::close(::open(one.c_str(), O_RDWR | O_CREAT, 0600));
+  EXPECT_EQ(::rename(one.c_str(), other.c_str()), 0);
+  EXPECT_TRUE(capture().deleted());
+  EXPECT_TRUE(capture().deleted());
+  group.go_on();
+}
+
 }  // namespace
 }  // namespace perdure::trip

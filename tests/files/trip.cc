@@ -149,9 +149,6 @@ Status Group::capture_some(size_t count) {
   return capture_pids({pids_.begin(), pids_.begin() + static_cast<ptrdiff_t>(count)}, {});
 }
 
-namespace {
-
-// Null where the kernel or our privileges do not allow them.
 kernel::FileImages* file_images() {
   static const std::unique_ptr<kernel::FileImages> images = [] {
     const auto btf = kernel::Btf::read_kernel();
@@ -161,6 +158,8 @@ kernel::FileImages* file_images() {
   }();
   return images.get();
 }
+
+namespace {
 
 // Records as text, without the time that timers have left.
 template <typename Map>

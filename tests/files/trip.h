@@ -70,6 +70,9 @@ void expect_round_trip(Plan plan, const restore::FileBuildOptions& options = {})
 // The error of a capture, as a user sees it.
 std::string refusal_of(std::function<void()> set_up);
 
+// Null where the kernel or our privileges do not allow them.
+kernel::FileImages* file_images();
+
 // A folder that is removed with everything in it.
 class Folder {
  public:
