@@ -160,7 +160,8 @@ Status set_backing(pid_t pid, const MapsEntry& entry, MappedFiles& files, Memory
 }
 
 void add_area(const Vma& vma, std::vector<memory::Area>& areas) {
-  memory::Area area{vma.start(), vma.end(), memory::AreaKind::kAnonymous};
+  memory::Area area{vma.start(), vma.end(), memory::AreaKind::kAnonymous,
+                    (vma.protection() & PROT_WRITE) != 0};
   switch (vma.kind()) {
     case Vma::ANONYMOUS:
     case Vma::DEVICE_ZERO:

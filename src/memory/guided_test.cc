@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -278,6 +280,56 @@ TEST_F(Guided, ACutLooksOnlyWhereSomethingHappened) {
     EXPECT_LE(scan.looked_pages, 2 * kPagesOfBlock);
   }
   mirror_.expect_equal(target.pid(), start_, start_ + kBlocks * kBlock);
+}
+
+// As a dynamic linker leaves them: written, then made read-only.
+TEST_F(Guided, PagesOfFilesThatCannotBeWrittenAreFollowed) {
+  constexpr size_t kPages = 16;
+  Target target([](Gate& gate) {
+    uint8_t* arena = map_arena();
+    memset(arena, 1, kPageSize);
+    const Fd file = Fd::adopt(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+    uint8_t* pages = arena + 2 * kBlock;
+    constexpr int kPlace = MAP_PRIVATE | MAP_FIXED;
+    PD_ASSERT(mmap(pages, kPages * kPageSize, kAccess, kPlace, file.get(), 0) == pages);
+    for (size_t at = 0; at < kPages; at += 2) pages[at * kPageSize] = 7;
+    mprotect(pages, kPages * kPageSize, PROT_READ);
+    gate.meet(reinterpret_cast<uint64_t>(arena));
+    gate.meet();
+    mprotect(pages, kPages * kPageSize, kAccess);
+    pages[2 * kPageSize] = 8;
+    pages[3 * kPageSize] = 8;
+    mprotect(pages, kPages * kPageSize, PROT_READ);
+    gate.meet();
+    madvise(pages + 4 * kPageSize, 2 * kPageSize, MADV_DONTNEED);
+    gate.meet();
+    gate.meet();
+  });
+  const auto expect_equal = [&] {
+    mirror_.expect_equal(target.pid(), start_, start_ + kBlocks * kBlock);
+  };
+  track(target);
+  EXPECT_EQ(cut(target).data.pages(), 1 + kPages / 2);
+  target.step();
+  EXPECT_EQ(cut(target).data.pages(), 0u);
+  expect_equal();
+  target.step();
+  EXPECT_GE(cut(target).data.pages(), 2u);
+  expect_equal();
+  cut(target);
+  target.step();
+  const Scan dropped = cut(target);
+  EXPECT_EQ(dropped.data.pages(), 0u);
+  EXPECT_EQ(dropped.absent.pages(), 1u);
+  expect_equal();
+  // A debugger's breakpoint.
+  PD_ASSERT(ptrace(PTRACE_SEIZE, target.pid(), 0, 0) == 0);
+  PD_ASSERT(ptrace(PTRACE_INTERRUPT, target.pid(), 0, 0) == 0);
+  PD_ASSERT(waitpid(target.pid(), nullptr, __WALL) == target.pid());
+  PD_ASSERT(ptrace(PTRACE_POKEDATA, target.pid(), start_ + 2 * kBlock + 6 * kPageSize, 9) == 0);
+  PD_ASSERT(ptrace(PTRACE_DETACH, target.pid(), 0, 0) == 0);
+  EXPECT_GE(cut(target).data.pages(), 1u);
+  expect_equal();
 }
 
 // Several threads fault at the same pages at the same time, now and then for the first time, while

@@ -79,7 +79,8 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   ledger_.note_written(fresh);
   PD_TRY(protect_fresh(pagemap, areas, fresh));
   const PageSet in_files = others.intersected(pages_of(areas, AreaKind::kFilePrivate));
-  ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files)));
+  const PageSet steady = in_files.intersected(places.steady).intersected(ledger_.known());
+  ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files.without(steady))));
   const PageSet populated = anonymous.without(found.empty).united(in_files);
   const std::vector<Area> registered = PD_TRY(register_areas(places, areas, populated));
   Scan scan =

@@ -11,6 +11,8 @@ namespace {
 
 // A call for a place of its own costs about as much as walking over so many pages.
 constexpr uint64_t kGapPages = 512;
+// The same where each page is asked whether it is the file's.
+constexpr uint64_t kFileGapPages = 32;
 
 PageSet span_of(std::span<const Area> areas) {
   PageSet pages;
@@ -19,17 +21,22 @@ PageSet span_of(std::span<const Area> areas) {
 }
 
 bool same(std::span<const Area> a, std::span<const Area> b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Area& x, const Area& y) {
-    return x.start == y.start && x.end == y.end && x.kind == y.kind;
-  });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
-// Closes small gaps.
-PageSet coalesced(const PageSet& pages) {
+// Whether the area was among these, which are sorted.
+bool was_there(std::span<const Area> areas, const Area& area) {
+  const auto found = std::partition_point(
+      areas.begin(), areas.end(), [&area](const Area& each) { return each.start < area.start; });
+  return found != areas.end() && *found == area;
+}
+
+// Closes gaps of no more than so many pages.
+PageSet coalesced(const PageSet& pages, uint64_t gap) {
   PageSet out;
   uint64_t end = 0;
   for (const PageRun& run : pages.runs()) {
-    const bool near = end != 0 && run.first - end <= kGapPages;
+    const bool near = end != 0 && run.first - end <= gap;
     const uint64_t first = near ? end : run.first;
     out.add(PageRun{first, run.end() - first});
     end = run.end();
@@ -46,7 +53,8 @@ Places ScanScope::places_for_pass(std::span<const Area> areas, const PageLedger&
   space_->collect();
   if (space_->everything()) return places;
   places.everything = false;
-  places.look = coalesced(space_->touched(areas, ledger.known())).intersected(places.look);
+  places.look =
+      coalesced(space_->touched(areas, ledger.known()), kGapPages).intersected(places.look);
   return places;
 }
 
@@ -56,12 +64,20 @@ Places ScanScope::places_for_cut(std::span<const Area> areas, const PageLedger& 
   if (space_ != nullptr) space_->collect();
   const bool everything = space_ == nullptr || space_->everything();
   const PageSet registered = everything ? PageSet() : registered_.without(space_->mappings());
+  const PageSet touched = everything ? PageSet() : space_->touched(areas, ledger.known());
   for (const Area& area : areas) {
     PageSet pages;
     pages.add_bytes(area.start, area.end);
     if (area.kind == AreaKind::kAnonymous) {
       if (pages.without(registered).empty()) continue;
       places.doubtful.push_back(area);
+    } else if (!everything && !area.writable && was_there(areas_, area) &&
+               pages.intersected(touched).empty() && pages.intersected(ledger.written()).empty()) {
+      // The process cannot write there as it is mapped. Who changes that, or writes all the same,
+      // makes a call that the guide tells. To drop what was written before takes none
+      // (MADV_DONTNEED, which wants only the lock of such a mapping).
+      if (pages.intersected(ledger.known()).empty()) continue;
+      places.steady.add(pages.runs().front());
     }
     places.unregistered.add(pages.runs().front());
   }
@@ -70,13 +86,12 @@ Places ScanScope::places_for_cut(std::span<const Area> areas, const PageLedger& 
     return places;
   }
   places.everything = false;
-  places.unregistered = coalesced(places.unregistered);
-  places.look =
-      space_->touched(areas, ledger.known()).united(places.unregistered).united(ledger.written());
+  places.unregistered = coalesced(places.unregistered, kFileGapPages);
+  places.look = touched.united(places.unregistered).united(ledger.written());
   if (!same(areas, areas_)) {  // what was in areas that are gone is to be absent
     places.look = places.look.united(ledger.known().without(pages_of(areas)));
   }
-  places.look = coalesced(places.look);
+  places.look = coalesced(places.look, kGapPages);
   return places;
 }
 

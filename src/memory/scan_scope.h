@@ -19,6 +19,7 @@ struct Places {
   PageSet look;          // from the first area's start to the last one's end, or parts of that
   PageSet unregistered;  // of it: mappings that may not be registered
   std::vector<Area> doubtful;  // the anonymous areas among them
+  PageSet steady;  // mappings of files: pages that are known are as they were, if they are there
 };
 
 class ScanScope {

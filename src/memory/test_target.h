@@ -5,6 +5,7 @@
 
 #include <malloc.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,7 +110,8 @@ class Target {
       bool made_by_kernel = entry.path.starts_with("[v");
       if (entry.shared || made_by_kernel || entry.end <= start || entry.start >= end) continue;
       AreaKind kind = entry.path.starts_with('/') ? AreaKind::kFilePrivate : AreaKind::kAnonymous;
-      areas.push_back(Area{std::max(entry.start, start), std::min(entry.end, end), kind});
+      areas.push_back(Area{std::max(entry.start, start), std::min(entry.end, end), kind,
+                           (entry.protection & PROT_WRITE) != 0});
     }
     return areas;
   }

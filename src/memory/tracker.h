@@ -38,6 +38,8 @@ struct Area {
   uint64_t start = 0;
   uint64_t end = 0;
   AreaKind kind = AreaKind::kAnonymous;
+  bool writable = true;  // PROT_WRITE
+  bool operator==(const Area&) const = default;
 };
 
 enum class Mode : uint8_t {
@@ -76,8 +78,8 @@ struct TrackerFeatures {
   bool guard = false;         // and it reports guard pages (Linux 6.15)
   bool soft_dirty = false;
   bool write_guide = false;  // may be tried; whether it works shows when it is made
-  // Smaller address spaces are scanned whole, which takes less than 0.1 ms. 256 MiB.
-  uint64_t guided_pages_min = 65536;
+  // Smaller address spaces are scanned whole, which takes less than 0.1 ms. 64 MiB.
+  uint64_t guided_pages_min = 16384;
 };
 TrackerFeatures probe_tracker_features(std::string_view disabled);
 TrackerKind best_tracker(const TrackerFeatures& features);
