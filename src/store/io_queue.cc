@@ -143,10 +143,11 @@ Status IoQueue::failure() const {
   return Ok{};
 }
 
-void IoQueue::reset() {
+Status IoQueue::reset() {
   std::unique_lock lock(mutex_);
   run_until(lock, added_);
-  error_.reset();
+  if (const auto error = std::exchange(error_, {})) return *error;
+  return Ok{};
 }
 
 Status IoQueue::execute(const Job& job) {

@@ -87,8 +87,8 @@ class IoQueue {
   bool done(Ticket ticket) const;
   // The failure after which nothing is executed, if there was one.
   Status failure() const;
-  // Waits for the queue to be empty, and forgets a failure.
-  void reset();
+  // Waits for the queue to be empty; forgets the failure that there was by then, and returns it.
+  Status reset();
 
  private:
   enum class Kind : uint8_t { kWrite, kSync, kSyncNames };

@@ -57,7 +57,7 @@ TEST_P(IoQueueTest, NothingIsExecutedBehindAFailure) {
   EXPECT_FALSE(queue.failure().ok());
   EXPECT_EQ(disk_->content("f")[0], 1);
   const uint64_t operations = disk_->operations();
-  queue.reset();
+  EXPECT_FALSE(queue.reset().ok());
   EXPECT_EQ(disk_->operations(), operations);
   EXPECT_TRUE(queue.failure().ok());
   PD_ASSERT_OK(queue.wait(queue.write(file_, 0, filled(queue, 3), kBlockSize)));

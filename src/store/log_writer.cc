@@ -221,9 +221,9 @@ void LogWriter::finish_frame(FrameHeader& header, uint8_t* at) {
 void LogWriter::account(const FrameHeader& header, const uint8_t* at) {
   const uint64_t bytes = header.blocks * kBlockSize;
   appended_bytes_ += bytes;
-  unsynced_bytes_ += bytes;
-  if (unsynced_.size() > kVerifyFramesMax) return;
-  unsynced_.push_back({header.place, load_le<FrameHeader>(at).checksum});
+  unsynced_.bytes += bytes;
+  if (unsynced_.frames.size() > kVerifyFramesMax) return;
+  unsynced_.frames.push_back({header.place, load_le<FrameHeader>(at).checksum});
 }
 
 // --- buffer and segments
@@ -239,7 +239,7 @@ Status LogWriter::reserve(uint64_t blocks, uint64_t wanted_blocks) {
 Status LogWriter::flush() {
   PD_TRY(seal_page_frame());
   if (fill_ == 0) return Ok{};
-  const Through through = unsynced_bytes_ > kDirectBytesMax ? Through::kCache : Through::kDirect;
+  const Through through = unsynced_.bytes > kDirectBytesMax ? Through::kCache : Through::kDirect;
   queue_.write(segment_.file, uint64_t{block_} * kBlockSize, std::move(buffer_), fill_, through);
   buffer_ = AlignedBuffer();
   block_ += static_cast<uint32_t>(fill_ / kBlockSize);
@@ -252,9 +252,8 @@ Status LogWriter::flush() {
 Status LogWriter::queue_sync() {
   PD_TRY(flush());
   if (has_segment()) queue_.sync(segment_.file);
-  unsynced_.clear();
-  unsynced_bytes_ = 0;
-  one_segment_ = true;
+  unsynced_ = {};
+  unsynced_at_mark_ = {};
   return Ok{};
 }
 
@@ -321,7 +320,7 @@ Status LogWriter::begin_segment(uint64_t blocks) {
         .with_remedy("free space on that file system, or keep fewer epochs");
   }
   if (has_segment()) queue_.sync(segment_.file);
-  one_segment_ = one_segment_ && unsynced_bytes_ == 0;
+  unsynced_.in_one_segment = unsynced_.in_one_segment && unsynced_.bytes == 0;
   segment_ = {number, static_cast<uint32_t>(bytes / kBlockSize), *file};
   begun_.push_back(number);
   setup_.space->allocated_bytes += bytes;
@@ -353,15 +352,14 @@ Status LogWriter::write_segment_header() {
 Result<LogWriter::Mark> LogWriter::mark() {
   PD_TRY(flush());
   begun_.clear();
+  unsynced_at_mark_ = unsynced_;
   return Mark{segment_, block_, anchor_sequence_};
 }
 
 void LogWriter::drop_unqueued() {
   frame_.open = false;
   fill_ = 0;
-  unsynced_.clear();
-  unsynced_bytes_ = 0;
-  one_segment_ = true;
+  unsynced_ = {};
 }
 
 Status LogWriter::delete_begun() {
@@ -380,8 +378,8 @@ Status LogWriter::delete_begun() {
 
 Status LogWriter::rewind(const Mark& to) {
   drop_unqueued();
-  const bool failed = !queue_.failure().ok();
-  queue_.reset();
+  const bool failed = !queue_.reset().ok();
+  if (!failed) unsynced_ = std::exchange(unsynced_at_mark_, {});
   segment_ = failed ? Segment{} : to.segment;
   block_ = to.block;
   if (segment_.number == to.segment.number) anchor_sequence_ = to.anchor_sequence;
@@ -390,7 +388,7 @@ Status LogWriter::rewind(const Mark& to) {
 
 void LogWriter::start_afresh() {
   drop_unqueued();
-  queue_.reset();
+  (void)queue_.reset();
   segment_ = {};
 }
 

@@ -77,11 +77,13 @@ class LogWriter {
   enum class End : uint8_t { kOpen, kClean };
   Status queue_anchor(FramePlace catalog, End end);
 
-  // What was appended since the last take_unsynced() or queue_sync(): frames to verify, if they are
-  // few.
-  const std::vector<VerifyEntry>& unsynced() const { return unsynced_; }
-  uint64_t unsynced_bytes() const { return unsynced_bytes_; }
-  bool unsynced_in_one_segment() const { return one_segment_; }
+  // What was appended since the last queue_sync().
+  struct Unsynced {
+    std::vector<VerifyEntry> frames;  // to verify; not all of them if they are many
+    uint64_t bytes = 0;
+    bool in_one_segment = true;
+  };
+  const Unsynced& unsynced() const { return unsynced_; }
   // Bytes of all frames so far.
   uint64_t appended_bytes() const { return appended_bytes_; }
 
@@ -101,8 +103,8 @@ class LogWriter {
   // The place to come back to; an earlier one is forgotten.
   Result<Mark> mark();
   // Drops what was appended since the mark: segments that were begun are deleted. Nothing of it may
-  // be committed. After a failure of the queue, which is forgotten here, the log goes on in a new
-  // segment.
+  // be committed. What is queued is executed first; after a failure of the queue, which is
+  // forgotten here, the log goes on in a new segment.
   Status rewind(const Mark& mark);
   // Drops what is not queued yet and forgets a failure of the queue; the log goes on in a new
   // segment.
@@ -169,9 +171,8 @@ class LogWriter {
   AlignedBuffer raw_pages_;  // compressing: the pages of the open frame
   std::vector<uint8_t> scratch_;
 
-  std::vector<VerifyEntry> unsynced_;
-  uint64_t unsynced_bytes_ = 0;
-  bool one_segment_ = true;
+  Unsynced unsynced_;
+  Unsynced unsynced_at_mark_;  // of that, what lies before the mark
   uint64_t appended_bytes_ = 0;
 };
 

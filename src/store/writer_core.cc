@@ -249,7 +249,8 @@ void WriterCore::abandon() {
   forget_filling();
   settle_all();  // before the queue is reset, which forgets whom a failure struck
   (void)settle_places();
-  failed_ = failed_ || !log_.queue().failure().ok();
+  // A catalog may be queued behind the last commit: whoever goes on must know that it was lost.
+  failed_ = failed_ || !log_.queue().wait(log_.queue().now()).ok();
   // Only a name can fail to be removed here; what is left then is dead space.
   const Status status = log_.rewind(mark_);
   (void)status;
@@ -262,7 +263,7 @@ Status WriterCore::close() {
   (void)settle_places();
   collector_.reset();
   if (!ready_ || failed_ || !log_.has_segment()) return Ok{};
-  if (log_.unsynced_bytes() != 0) PD_TRY(log_.queue_sync());
+  if (log_.unsynced().bytes != 0) PD_TRY(log_.queue_sync());
   PD_TRY(log_.queue_anchor(catalog_place_, LogWriter::End::kClean));
   PD_TRY(log_.queue_sync());
   ready_ = false;

@@ -75,11 +75,12 @@ Result<std::vector<FramePlace>> WriterCore::append_index(const EpochRecord& reco
 // Either what the commit refers to is synced before it, or the commit lists it so that recovery can
 // verify it.
 Status WriterCore::sync_if_large(Commit& commit) {
-  if (log_.unsynced_bytes() > kVerifyBytesMax || !log_.unsynced_in_one_segment() ||
-      log_.unsynced().size() > kVerifyFramesMax) {
+  const LogWriter::Unsynced& unsynced = log_.unsynced();
+  if (unsynced.bytes > kVerifyBytesMax || !unsynced.in_one_segment ||
+      unsynced.frames.size() > kVerifyFramesMax) {
     return log_.queue_sync();
   }
-  commit.verify = log_.unsynced();
+  commit.verify = unsynced.frames;
   return Ok{};
 }
 

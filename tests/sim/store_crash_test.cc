@@ -271,10 +271,14 @@ TEST(StoreCrash, AndAtEveryWriteOfTheCollector) {
 }
 
 TEST(StoreCrash, ACrashAmongPipelinedWritesLosesNothingAcknowledged) {
+  const uint64_t seeds = number_from("PERDURE_SIM_SEED", 0);
+  const uint64_t only = number_from("PERDURE_SIM_CRASH", UINT64_MAX);
   for (const Story story : {Story::kVaried, Story::kCollecting}) {
     for (uint64_t seed = 100; seed < 102; ++seed) {
+      if (seeds != 0 && seeds != seed) continue;
       const uint64_t operations = operations_of(seed, story, Writing::kBehind);
       for (uint64_t crash = 0; crash < operations; crash += 5) {
+        if (only != UINT64_MAX && only != crash) continue;
         crash_and_check(seed, crash, story, Writing::kBehind);
         if (HasFatalFailure()) return;
       }
