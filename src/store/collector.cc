@@ -146,7 +146,7 @@ Status Collector::find_now() {
   std::vector<uint32_t> victims = choose_victims(uses, todo_.copy_bytes_max);
   // On a full disk fewer segments at a time, or none: what is dead will be deleted all the same.
   while (!victims.empty()) {
-    const Status status = compact(victims, uses);
+    Status status = compact(victims, uses);
     if (status.ok() || status.error().code() != Code::kFull) return status;
     found_.short_of_space = true;
     victims.resize(victims.size() / 2);
@@ -166,7 +166,7 @@ Status Collector::compact(std::vector<uint32_t> victims, const std::vector<Segme
   found_.compaction = std::make_unique<Compaction>(std::move(victims), files_, std::move(log));
   found_.compaction->log().set_catalog(todo_.catalog);
   more_ = todo_.epochs;
-  const Status status = copy_now();
+  Status status = copy_now();
   if (status.ok()) return status;
   PD_TRY(discard_now());
   return status;

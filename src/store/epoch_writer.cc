@@ -48,20 +48,20 @@ Status EpochWriter::make_room(uint64_t bytes) { return kept(core_->make_room(byt
 void EpochWriter::enter_window() { core_->enter_window(); }
 Status EpochWriter::leave_window() { return kept(core_->leave_window()); }
 
-Result<std::shared_ptr<PendingCommit>> EpochWriter::submitted(CommitInfo info) {
+Result<std::shared_ptr<PendingCommit>> EpochWriter::submitted(const CommitInfo& info) {
   PD_ASSERT(!finished_);
   if (first_error_) return *first_error_;
-  std::shared_ptr<PendingCommit> pending = PD_TRY(core_->submit(std::move(info)));
+  std::shared_ptr<PendingCommit> pending = PD_TRY(core_->submit(info));
   finished_ = true;
   return pending;
 }
 
-Result<EpochInfo> EpochWriter::commit(CommitInfo info) {
-  return core_->wait(PD_TRY(submitted(std::move(info))));
+Result<EpochInfo> EpochWriter::commit(const CommitInfo& info) {
+  return core_->wait(PD_TRY(submitted(info)));
 }
 
-Result<PendingEpoch> EpochWriter::submit(CommitInfo info) {
-  std::shared_ptr<PendingCommit> pending = PD_TRY(submitted(std::move(info)));
+Result<PendingEpoch> EpochWriter::submit(const CommitInfo& info) {
+  std::shared_ptr<PendingCommit> pending = PD_TRY(submitted(info));
   core_->go_on_without_waiting(*pending);
   return PendingEpoch(core_, std::move(pending));
 }

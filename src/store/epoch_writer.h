@@ -109,13 +109,13 @@ class EpochWriter {
   Status leave_window();
 
   // Returns once the epoch is durable.
-  Result<EpochInfo> commit(CommitInfo info);
+  Result<EpochInfo> commit(const CommitInfo& info);
   // Returns once the epoch is on its way; durability is in the order of submission.
-  Result<PendingEpoch> submit(CommitInfo info);
+  Result<PendingEpoch> submit(const CommitInfo& info);
 
  private:
   Status kept(Status status);
-  Result<std::shared_ptr<PendingCommit>> submitted(CommitInfo info);
+  Result<std::shared_ptr<PendingCommit>> submitted(const CommitInfo& info);
 
   std::shared_ptr<WriterCore> core_;
   Epoch epoch_;

@@ -35,7 +35,7 @@ Input sample_store() {
   object.record.length = 4;
   object.record.offset = kMetadataHeadBytes;
   object.pages.assign({7, 1, {1, kFirstFrameBlock, 0, 0}});
-  const auto no_sink = [](std::vector<uint8_t>) -> Status { return Ok{}; };
+  const auto no_sink = [](const std::vector<uint8_t>&) -> Status { return Ok{}; };
   const Input index = PD_ASSERT_OK(encode_index(state, 1 << 20, no_sink));
   Input records(kMetadataHeadBytes + 4);
   Commit first;

@@ -343,7 +343,7 @@ void WriterCore::settle_listing() {
 
 Status WriterCore::settle_places() {
   if (!listing_) return Ok{};
-  const Status status = log_.queue().wait(listing_->ticket);
+  Status status = log_.queue().wait(listing_->ticket);
   settle_listing();
   return status;
 }

@@ -64,7 +64,7 @@ class WriterCore {
   Status make_room(uint64_t bytes);
   void enter_window();
   Status leave_window();
-  Result<std::shared_ptr<PendingCommit>> submit(CommitInfo info);
+  Result<std::shared_ptr<PendingCommit>> submit(const CommitInfo& info);
   void abandon();
 
   // Lets the writing thread go on with what was submitted; take_settled() is to tell of it.

@@ -84,7 +84,7 @@ Status WriterCore::sync_if_large(Commit& commit) {
   return Ok{};
 }
 
-Result<std::shared_ptr<PendingCommit>> WriterCore::submit(CommitInfo info) {
+Result<std::shared_ptr<PendingCommit>> WriterCore::submit(const CommitInfo& info) {
   PD_ASSERT(filling());
   if (info.note.size() > kNoteBytesMax) {
     return Error(Code::kLimit, "the note of an epoch is larger than 64 KiB");
