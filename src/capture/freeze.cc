@@ -175,6 +175,7 @@ class Freezer {
       for (pid_t tid : *tids) {
         if (!threads_.contains(tid)) PD_TRY(seize_one(pid, tid));
       }
+      tids_[pid] = std::move(*tids);
     }
     return {};
   }
@@ -356,9 +357,7 @@ class Freezer {
   }
 
   void take_threads(pid_t pid, StoppedProcess* process) {
-    Result<std::vector<pid_t>> tids = kernel::proc::threads_of(pid);
-    if (!tids.ok()) return;
-    for (pid_t tid : *tids) {
+    for (pid_t tid : tids_[pid]) {
       auto held = threads_.find(tid);
       if (held == threads_.end()) continue;
       process->threads.push_back(StoppedThread{std::move(held->second.tracee),
@@ -373,6 +372,7 @@ class Freezer {
   WaitBook* waits_;
   const Clock& clock_;
   std::vector<pid_t> order_;
+  std::map<pid_t, std::vector<pid_t>> tids_;  // of each process, as they were listed last
   std::map<pid_t, Held> threads_;
   size_t moving_ = 0;  // of them, those that do not rest yet
   std::map<pid_t, Stat> stats_;
