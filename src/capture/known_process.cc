@@ -34,7 +34,9 @@ bool KnownProcess::is_as_begun(const StoppedProcess& process, const kernel::Task
 
 void KnownProcess::begin(const StoppedProcess& process, kernel::TaskImages* images) {
   forget();
-  if (images == nullptr || process.zombie) return;
+  if (images == nullptr || process.zombie ||
+      process.threads.size() > kernel::TaskImages::kThreadsMax)
+    return;
   const auto look = images->look(process.pid);
   if (!look.ok() || !is_simple(process, **look)) return;
   parent_ = process.stat.ppid;

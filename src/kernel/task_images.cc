@@ -20,8 +20,6 @@ namespace perdure::kernel {
 namespace {
 
 constexpr const char* kIteratorFunction = "bpf_iter_task";
-// Threads of one process; those of one with more are asked as if there were no images.
-constexpr uint32_t kThreadsMax = 128;
 constexpr unsigned kWantedOften = 8;
 // TIF_NOTIFY_RESUME, TIF_SIGPENDING, TIF_NEED_RESCHED and their like, which come and go. No kernel
 // has a flag there that lasts: TIF_SSBD is number 5 until Linux 6.17, all that last are above 15

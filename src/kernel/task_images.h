@@ -55,6 +55,9 @@ struct TaskLook {
 
 class TaskImages {
  public:
+  // Threads of one process; of one with more nothing is told.
+  static constexpr uint32_t kThreadsMax = 128;
+
   static Result<std::unique_ptr<TaskImages>> create(const Btf& btf);
   static Result<std::unique_ptr<TaskImages>> create();
 
