@@ -105,9 +105,8 @@ class Captures {
   MappedFiles files_{ids_, &checksums_};
 };
 
-#define CAPTURES_OR_SKIP(captures, pid) \
-  Captures captures(pid);               \
-  if (!captures.have_images()) GTEST_SKIP() << "needs the feature: BPF iterators over tasks"
+#define SKIP_WITHOUT_IMAGES(captures) \
+  if (!(captures).have_images()) GTEST_SKIP() << "needs the feature: BPF iterators over tasks"
 
 template <typename Map>
 void expect_same(const Map& known, const Map& anew, const std::string& what) {
@@ -146,7 +145,8 @@ void make_known(Captures& captures) {
 
 TEST(Collect, WhatAProgramDidNotChangeIsKnown) {
   Actor actor({[] { return ::getppid() != 0; }});
-  CAPTURES_OR_SKIP(captures, actor.pid());
+  Captures captures(actor.pid());
+  SKIP_WITHOUT_IMAGES(captures);
   make_known(captures);
   for (int i = 0; i < 10; ++i) {
     EXPECT_TRUE(actor.act(0));
@@ -159,7 +159,8 @@ TEST(Collect, WhatAProgramDidNotChangeIsKnown) {
 TEST(Collect, WhatAProgramChangesIsSeen) {
   for (const kernel::Change& change : kernel::changes()) {
     Actor actor({change.act});
-    CAPTURES_OR_SKIP(captures, actor.pid());
+    Captures captures(actor.pid());
+    SKIP_WITHOUT_IMAGES(captures);
     make_known(captures);
     if (!actor.act(0)) continue;
     for (int i = 0; i < 3; ++i) expect_same(captures.capture(), change.name);
@@ -174,7 +175,8 @@ TEST(Collect, WhatOthersChangeIsSeen) {
   }});
   const pid_t pid = actor.pid();
   EXPECT_TRUE(actor.act(0));
-  CAPTURES_OR_SKIP(captures, pid);
+  Captures captures(pid);
+  SKIP_WITHOUT_IMAGES(captures);
   const std::vector<kernel::Change> outside = {
       {"limit",
        [pid] {
@@ -235,7 +237,8 @@ TEST(Collect, MappingsThatChangedAreSeen) {
   std::vector<Actor::Act> acts;
   for (const kernel::Change& change : all) acts.push_back(change.act);
   Actor actor(acts);
-  CAPTURES_OR_SKIP(captures, actor.pid());
+  Captures captures(actor.pid());
+  SKIP_WITHOUT_IMAGES(captures);
   for (size_t i = 0; i < all.size(); ++i) {
     make_known(captures);
     EXPECT_TRUE(actor.act(i)) << all[i].name;
@@ -248,7 +251,8 @@ TEST(Collect, TimersThatRunAreAskedForEachTime) {
     const itimerval later = {{0, 0}, {1000, 0}};
     return ::setitimer(ITIMER_REAL, &later, nullptr) == 0;
   }});
-  CAPTURES_OR_SKIP(captures, actor.pid());
+  Captures captures(actor.pid());
+  SKIP_WITHOUT_IMAGES(captures);
   make_known(captures);
   EXPECT_TRUE(actor.act(0));
   for (int i = 0; i < 3; ++i) {

@@ -190,7 +190,7 @@ uint32_t Btf::plain_type(uint32_t id) const {
 }
 
 Result<uint32_t> Btf::bytes_of_type(uint32_t id, uint32_t depth) const {
-  constexpr uint32_t kPointerKind = 2, kArrayKind = 3, kBytesMax = 1u << 20;
+  constexpr uint32_t kPointerKind = 2, kArrayKind = 3, kTypeBytesMax = 1u << 20;
   id = plain_type(id);
   if (depth > kNestingMax || id == 0 || id >= index_.size()) return corrupt("a type without size");
   const Type& type = index_[id];
@@ -198,8 +198,8 @@ Result<uint32_t> Btf::bytes_of_type(uint32_t id, uint32_t depth) const {
   if (kind_of(type.info) != kArrayKind) return word_at(type.at + 8);
   const uint32_t one = PD_TRY(bytes_of_type(word_at(type.at + kDescriptionBytes), depth + 1));
   const uint64_t all = uint64_t{one} * word_at(type.at + kDescriptionBytes + 8);
-  return all > kBytesMax ? Result<uint32_t>(corrupt("too large a type"))
-                         : Result<uint32_t>(static_cast<uint32_t>(all));
+  return all > kTypeBytesMax ? Result<uint32_t>(corrupt("too large a type"))
+                             : Result<uint32_t>(static_cast<uint32_t>(all));
 }
 
 std::string_view Btf::string_at(uint32_t offset) const {

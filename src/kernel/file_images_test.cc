@@ -26,9 +26,8 @@ std::unique_ptr<FileImages> make_images() {
   return made.ok() ? std::move(*made) : nullptr;
 }
 
-#define IMAGES_OR_SKIP(images)                              \
-  const std::unique_ptr<FileImages> images = make_images(); \
-  if (images == nullptr) GTEST_SKIP() << "needs the feature: BPF iterators over tasks"
+#define SKIP_WITHOUT(images) \
+  if ((images) == nullptr) GTEST_SKIP() << "needs the feature: BPF iterators over tasks"
 
 FileImage image_of(FileImages& images, int fd) {
   const auto all = images.look(::getpid());
@@ -41,7 +40,8 @@ FileImage image_of(FileImages& images, int fd) {
 
 // Each number that /proc lists is there, with what stat(2), fdinfo and kcmp(2) tell.
 TEST(FileImages, TellWhatIsAskedOneByOne) {
-  IMAGES_OR_SKIP(images);
+  const std::unique_ptr<FileImages> images = make_images();
+  SKIP_WITHOUT(images);
   const Fd file = open_file("/proc/self/exe", O_RDONLY).value();
   ASSERT_TRUE(seek(file.get(), 12345).ok());
   const Fd null = open_file("/dev/null", O_WRONLY | O_APPEND).value();
@@ -83,7 +83,8 @@ TEST(FileImages, TellWhatIsAskedOneByOne) {
 }
 
 TEST(FileImages, TellOwnersLocksAndFilters) {
-  IMAGES_OR_SKIP(images);
+  const std::unique_ptr<FileImages> images = make_images();
+  SKIP_WITHOUT(images);
   const auto pair = make_socket_pair(SOCK_STREAM).value();
   FileImage image = image_of(*images, pair.first.get());
   EXPECT_FALSE(image.owned || image.locks || image.has_filter);
@@ -111,7 +112,8 @@ TEST(FileImages, TellOwnersLocksAndFilters) {
 }
 
 TEST(FileImages, FollowsWhatChanges) {
-  IMAGES_OR_SKIP(images);
+  const std::unique_ptr<FileImages> images = make_images();
+  SKIP_WITHOUT(images);
   const Fd null = open_file("/dev/null", O_RDWR).value();
   Fd file = duplicate_above(null.get(), 100).value();  // looking at ourselves opens the lowest
   const int number = file.get();

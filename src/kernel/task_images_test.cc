@@ -50,12 +50,12 @@ std::unique_ptr<TaskImages> make_images() {
   return made.ok() ? std::move(*made) : nullptr;
 }
 
-#define IMAGES_OR_SKIP(images)                              \
-  const std::unique_ptr<TaskImages> images = make_images(); \
-  if (images == nullptr) GTEST_SKIP() << "needs the feature: BPF iterators over tasks"
+#define SKIP_WITHOUT(images) \
+  if ((images) == nullptr) GTEST_SKIP() << "needs the feature: BPF iterators over tasks"
 
 TEST(TaskImages, AreTheSameWhileNothingChanges) {
-  IMAGES_OR_SKIP(images);
+  const std::unique_ptr<TaskImages> images = make_images();
+  SKIP_WITHOUT(images);
   Actor actor({[] {  // computes, writes to its memory, makes calls
     std::vector<char> memory(1u << 16, 'x');
     for (int i = 0; i < 1000; ++i)
@@ -71,7 +71,8 @@ TEST(TaskImages, AreTheSameWhileNothingChanges) {
 }
 
 TEST(TaskImages, ShowWhatAProgramChangesOfItself) {
-  IMAGES_OR_SKIP(images);
+  const std::unique_ptr<TaskImages> images = make_images();
+  SKIP_WITHOUT(images);
   for (const Change& change : changes()) {
     Actor actor({change.act});
     const Seen before = look_at(*images, actor.pid());
@@ -85,7 +86,8 @@ TEST(TaskImages, ShowWhatAProgramChangesOfItself) {
 
 // The kernel may put the new list where an older one was.
 TEST(TaskImages, ShowOtherGroupsOfTheSameNumber) {
-  IMAGES_OR_SKIP(images);
+  const std::unique_ptr<TaskImages> images = make_images();
+  SKIP_WITHOUT(images);
   static gid_t groups[] = {7, 8};
   Actor actor({[] {
     ++groups[1];
@@ -100,7 +102,8 @@ TEST(TaskImages, ShowOtherGroupsOfTheSameNumber) {
 }
 
 TEST(TaskImages, ShowAnotherSession) {
-  IMAGES_OR_SKIP(images);
+  const std::unique_ptr<TaskImages> images = make_images();
+  SKIP_WITHOUT(images);
   Actor actor({[] { return ::setsid() > 0; }});
   const Seen before = look_at(*images, actor.pid());
   EXPECT_TRUE(actor.act(0));
@@ -108,7 +111,8 @@ TEST(TaskImages, ShowAnotherSession) {
 }
 
 TEST(TaskImages, ShowWhatOthersChange) {
-  IMAGES_OR_SKIP(images);
+  const std::unique_ptr<TaskImages> images = make_images();
+  SKIP_WITHOUT(images);
   Actor actor({[] { return true; }});
   const pid_t pid = actor.pid();
   const std::vector<Change> outside = {
@@ -142,7 +146,8 @@ TEST(TaskImages, ShowWhatOthersChange) {
 }
 
 TEST(TaskImages, TellPendingSignalsTimersAndSemaphores) {
-  IMAGES_OR_SKIP(images);
+  const std::unique_ptr<TaskImages> images = make_images();
+  SKIP_WITHOUT(images);
   Actor actor({
       [] {
         sigset_t all;
@@ -186,7 +191,8 @@ TEST(TaskImages, TellPendingSignalsTimersAndSemaphores) {
 }
 
 TEST(TaskImages, CountChangesOfMappings) {
-  IMAGES_OR_SKIP(images);
+  const std::unique_ptr<TaskImages> images = make_images();
+  SKIP_WITHOUT(images);
   static char* memory = nullptr;
   constexpr size_t kBytes = 16 * 4096;
   const std::vector<Change> all = {
@@ -227,7 +233,8 @@ TEST(TaskImages, CountChangesOfMappings) {
 }
 
 TEST(TaskImages, AProcessThatEndedIsGone) {
-  IMAGES_OR_SKIP(images);
+  const std::unique_ptr<TaskImages> images = make_images();
+  SKIP_WITHOUT(images);
   pid_t pid = 0;
   {
     Actor actor({[] { return true; }});
