@@ -137,15 +137,15 @@ class Checkpoint {
   }
 
   Status hand_over() {
-    store::CommitInfo commit{captured_realtime_ns_, note()};
+    const store::CommitInfo commit{captured_realtime_ns_, note()};
     if (options_.durable) {
-      const store::EpochInfo info = PD_TRY(writer_->commit(std::move(commit)));
+      const store::EpochInfo info = PD_TRY(writer_->commit(commit));
       report_.bytes_written = info.bytes_written;
       settle_success(info.epoch);
       look_later();
       return {};
     }
-    store::PendingEpoch pending = PD_TRY(writer_->submit(std::move(commit)));
+    store::PendingEpoch pending = PD_TRY(writer_->submit(commit));
     report_.bytes_written = pending.bytes_written();
     state_.captured_ns[pending.epoch()] = captured_monotonic_ns_;
     settle_success(pending.epoch());
