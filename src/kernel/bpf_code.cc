@@ -59,6 +59,15 @@ void BpfCode::set_map(Register to, const Fd& map) {
   add(0, kNone, kNone, 0, 0);
 }
 
+void BpfCode::find_value(Register to, const Fd& map, int16_t key, Label& none) {
+  copy(Register::k2, Register::kStackEnd);
+  calculate(BpfMath::kAdd, Register::k2, key);
+  set_map(Register::k1, map);
+  call(BPF_FUNC_map_lookup_elem);
+  jump_if(Register::k0, BpfTest::kEqual, 0, none);
+  if (to != Register::k0) copy(to, Register::k0);
+}
+
 void BpfCode::call(int32_t helper) { add(BPF_JMP | BPF_CALL, kNone, kNone, 0, helper); }
 
 void BpfCode::jump(Label& label) {

@@ -46,6 +46,8 @@ class BpfCode {
   // by = *(uint64_t*)(base + offset), which is then more by the old `by`.
   void atomic_add_and_fetch_old(Register base, int16_t offset, Register by);
   void set_map(Register to, const Fd& map);
+  // Where the map's value is whose key lies at this place of the stack; jumps if there is none.
+  void find_value(Register to, const Fd& map, int16_t key, Label& none);
   // BPF_FUNC_*; arguments are in registers 1 to 5.
   void call(int32_t helper);
   void jump(Label& label);

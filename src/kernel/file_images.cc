@@ -124,15 +124,6 @@ Status add_step(BpfCode& code, const Btf& btf, const Step& step) {
   return {};
 }
 
-void find_value(BpfCode& code, const Fd& map, BpfCode::Label& none) {
-  code.copy(Register::k2, Register::kStackEnd);
-  code.calculate(Math::kAdd, Register::k2, kKey);
-  code.set_map(Register::k1, map);
-  code.call(BPF_FUNC_map_lookup_elem);
-  code.jump_if(Register::k0, Test::kEqual, 0, none);
-  code.copy(kValue, Register::k0);
-}
-
 // The word of the bits that says what is closed in execve(2).
 void read_exec_bits(BpfCode& code) {
   code.load(Size::k64, Register::k3, kValue, at(kExecBitsAt));
@@ -158,12 +149,12 @@ Result<BpfCode> make_program(const Btf& btf, const Fd& count, const Fd& values) 
   code.load(Size::k64, Register::k2, Register::k2, kSequence);
   code.store(Size::k64, Register::kStackEnd, kKey - 8, Register::k2);
   code.store(Size::k64, Register::kStackEnd, kKey, 0);
-  find_value(code, count, out);
+  code.find_value(kValue, count, kKey, out);
   code.load(Size::k64, Register::k2, Register::kStackEnd, kKey - 8);
   code.store(Size::k32, Register::kStackEnd, kKey, Register::k2);
   code.calculate(Math::kAdd, Register::k2, 1);
   code.store(Size::k64, kValue, 0, Register::k2);
-  find_value(code, values, out);
+  code.find_value(kValue, values, kKey, out);
   code.store(Size::k64, kValue, at(kNumber), kDescriptor);
   code.store(Size::k64, kValue, at(kFile), kFileRegister);
   for (const Step& step : kSteps) PD_TRY(add_step(code, btf, step));

@@ -287,16 +287,6 @@ constexpr Register kTaskRegister = Register::k7;
 constexpr Register kValue = Register::k8;
 constexpr Register kNumber = Register::k9;
 
-// kValue = the map's value at the number in kKey.
-void find_value(BpfCode& code, const Fd& map, BpfCode::Label& none) {
-  code.copy(Register::k2, Register::kStackEnd);
-  code.calculate(Math::kAdd, Register::k2, kKey);
-  code.set_map(Register::k1, map);
-  code.call(BPF_FUNC_map_lookup_elem);
-  code.jump_if(Register::k0, Test::kEqual, 0, none);
-  code.copy(kValue, Register::k0);
-}
-
 }  // namespace
 
 BpfCode ImagePlan::program(const Fd& process_map, const Fd& thread_map) const {
@@ -322,18 +312,18 @@ BpfCode ImagePlan::program(const Fd& process_map, const Fd& thread_map) const {
   code.load(Size::k64, Register::k2, Register::k1, kMeta);
   code.load(Size::k64, kNumber, Register::k2, kSequence);
   code.store(Size::k64, Register::kStackEnd, kKey, 0);
-  find_value(code, process_map, out);
+  code.find_value(kValue, process_map, kKey, out);
   code.copy(Register::k1, kNumber);
   code.calculate(Math::kAdd, Register::k1, 1);
   code.store(Size::k64, kValue, 0, Register::k1);
   code.store(Size::k32, Register::kStackEnd, kKey, kNumber);
-  find_value(code, thread_map, out);
+  code.find_value(kValue, thread_map, kKey, out);
   take(thread_steps_);
   code.load(Size::k32, Register::k1, kValue, static_cast<int16_t>(place(ImageMark::kTid).at));
   code.load(Size::k32, Register::k2, kValue, static_cast<int16_t>(place(ImageMark::kTgid).at));
   code.jump_if(Register::k1, Test::kNotEqual, Register::k2, out);
   code.store(Size::k64, Register::kStackEnd, kKey, 0);
-  find_value(code, process_map, out);
+  code.find_value(kValue, process_map, kKey, out);
   take(process_steps_);
   code.place(out);
   code.exit_with(0);

@@ -63,17 +63,10 @@ Result<KernelLayout> KernelLayout::read(const kernel::Btf& btf) {
 void GuidePrograms::find_state(BpfCode& code, BpfCode::Label& none) const {
   code.jump_if(kSpace, Test::kEqual, 0, none);
   code.store(Size::k64, Register::kStackEnd, kKey, kSpace);
-  for (const Fd* map : {&maps_.spaces, &maps_.states}) {
-    code.copy(Register::k2, Register::kStackEnd);
-    code.calculate(Math::kAdd, Register::k2, kKey);
-    code.set_map(Register::k1, *map);
-    code.call(BPF_FUNC_map_lookup_elem);
-    code.jump_if(Register::k0, Test::kEqual, 0, none);
-    if (map == &maps_.states) break;
-    code.load(Size::k64, Register::k1, Register::k0, 0);
-    code.store(Size::k32, Register::kStackEnd, kKey, Register::k1);
-  }
-  code.copy(kState, Register::k0);
+  code.find_value(Register::k0, maps_.spaces, kKey, none);
+  code.load(Size::k64, Register::k1, Register::k0, 0);
+  code.store(Size::k32, Register::kStackEnd, kKey, Register::k1);
+  code.find_value(kState, maps_.states, kKey, none);
 }
 
 // The address is the tracepoint's first argument.
@@ -268,11 +261,7 @@ BpfCode GuidePrograms::find_space(const Fd& answer) const {
   code.jump_if(Register::k1, Test::kEqual, 0, out);
   code.load(Size::k64, kSpace, Register::k1, offset(layout_.task_mm));
   code.store(Size::k32, Register::kStackEnd, kKey, 0);
-  code.copy(Register::k2, Register::kStackEnd);
-  code.calculate(Math::kAdd, Register::k2, kKey);
-  code.set_map(Register::k1, answer);
-  code.call(BPF_FUNC_map_lookup_elem);
-  code.jump_if(Register::k0, Test::kEqual, 0, out);
+  code.find_value(Register::k0, answer, kKey, out);
   code.store(Size::k64, Register::k0, 0, kSpace);
   code.place(out);
   code.exit_with(0);
