@@ -355,6 +355,7 @@ def main():
     parser.add_argument("--cuts", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing stays mounted
 
     def body():
         with Workspace("power") as workspace:
