@@ -59,7 +59,10 @@ def drive(app):
     pipelined = Client(app)
     for number in range(100):
         pipelined.send("INCR", "pipeline")
-    time.sleep(0.05)
+    deadline = time.monotonic() + 10
+    while not (client.do("GET", "pipeline") == "100" and "blocked_clients:1" in client.do("INFO", "clients")):
+        check(time.monotonic() < deadline, "the server has not done what it was sent")
+        time.sleep(0.01)
 
     first = app.lose(after_save=lambda: (client.do("INCRBY", "counter", 1000), client.do("DEL", "list")))
     if app.perdure:
