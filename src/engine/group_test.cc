@@ -216,6 +216,20 @@ TEST_F(GroupTest, AGroupThatHasGrownIsStoppedTwice) {
   EXPECT_EQ(read_file("size"), "40000000\n");
 }
 
+// What a look found stays true of a group that has not run since.
+TEST_F(GroupTest, AGroupThatRestedBeforeItsFirstCheckpointIsStoppedTwice) {
+  std::unique_ptr<Group> group = start(
+      {"bash", "-c",
+       "mkfifo f; x=$(head -c 40000000 /dev/zero | tr '\\0' x); echo ready >ready; read _ <f"});
+  ASSERT_NE(group, nullptr);
+  wait_for_file("ready");
+  serve_for(group.get(), 200);
+  Result<CheckpointReport> report = group->checkpoint({});
+  expect_ok(report);
+  EXPECT_NE(report->timing_json.find("survey"), std::string::npos) << report->timing_json;
+  lose(std::move(group));
+}
+
 TEST_F(GroupTest, AWindowLooksOnlyWhereAGuidedProcessWrote) {
   if (!memory::probe_tracker_features("").write_guide) GTEST_SKIP() << "no write_guide";
   ASSERT_EQ(setenv("PERDURE_GUIDED_PAGES_MIN", "0", 1), 0);

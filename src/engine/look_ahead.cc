@@ -71,7 +71,7 @@ uint64_t look_ahead(GroupState* state) {
   const Result<std::vector<pid_t>> pids = capture::list_processes(state->scope);
   if (!pids.ok()) return 0;
   const std::optional<Rest> rest = Rest::of(*pids);
-  if (rest && rest == state->looked_at) return 0;
+  if (rest && rest == state->looked_at) return state->grown_bytes;
   state->looked_at = rest;
   Seen seen;
   for (const pid_t pid : *pids) look_at_process(state, pid, &seen);
@@ -80,6 +80,7 @@ uint64_t look_ahead(GroupState* state) {
     state->descriptors = 2 * seen.descriptors;
     kernel::reserve_descriptors(state->descriptors);
   }
+  state->grown_bytes = seen.new_bytes;
   return seen.new_bytes;
 }
 

@@ -19,8 +19,7 @@ Result<kernel::proc::Namespaces> read_home(GroupState* state);
 // Reads VmFlags of mappings (12 us a resident MiB), looks at the files behind them, opens files of
 // /proc of new processes by reading them once, and makes room for descriptors. Whatever fails or
 // changes is met again in the stop. A group that has not run since the last look is not looked at
-// again. Returns by how much
-// more memory is resident than in the last stop.
+// again. Returns by how much more memory is resident than in the last stop.
 uint64_t look_ahead(GroupState* state);
 
 // The same when there is time, so that the checkpoint of a group that is at rest has less to do.
