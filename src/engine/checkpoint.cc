@@ -19,6 +19,7 @@
 #include "engine/clock_offsets.h"
 #include "engine/fault.h"
 #include "engine/look_ahead.h"
+#include "engine/memory_cut.h"
 #include "engine/state.h"
 #include "engine/timing.h"
 #include "kernel/file.h"
@@ -28,7 +29,6 @@
 #include "kernel/proc/read.h"
 #include "kernel/proc/status.h"
 #include "kernel/tracer_thread.h"
-#include "memory/frames.h"
 
 namespace perdure::engine {
 namespace {
@@ -40,17 +40,7 @@ using capture::StoppedProcess;
 // Below this much resident memory the copy itself is cheaper than a second stop to prepare pre-copy
 // passes.
 constexpr uint64_t kSurveyBytesMin = 16u << 20;
-// A pass is worth while as long as it copies clearly less than the one before: a program that
-// writes faster than it can be copied is not chased.
-constexpr int kPrecopyPassesMax = 8;
-constexpr uint64_t kPrecopyEnoughPages = 512;
-// Where a pass is short, fewer: what is written during a pass is often a burst.
-constexpr uint64_t kShortPassPages = 32;
-constexpr uint64_t kShortPassNs = 2'000'000;
-constexpr uint64_t kPrecopyGain = 2;
 constexpr uint64_t kLookAfterNs = 5'000'000;
-// The least that there is room for in the window.
-constexpr uint64_t kRoomPagesMin = 256;
 
 int64_t boottime_ns() {
   timespec now{};
@@ -83,7 +73,7 @@ class Checkpoint {
     if (!while_frozen(&Checkpoint::prepare_stopped).ok()) return state_.forget_epoch();
     // Its memory stays with the store.
     if (auto writer = state_.store->begin_epoch(); writer.ok())
-      (void)(*writer)->make_room(room_for_cut());
+      (void)(*writer)->make_room(memory_.room_for_cut());
     look_later();
   }
 
@@ -98,12 +88,13 @@ class Checkpoint {
     writer_ = PD_TRY(state_.store->begin_epoch(beginning()));
     report_.whole = state_.full_next;
     PD_TRY(fault_point("begin"));
-    PD_TRY(precopy());
+    memory_.begin(writer_.get());
+    PD_TRY(memory_.precopy());
     state_.mapped_files.look_again();
     state_.images.wanted_again();
     timing_.mark("precopy");
     report_.precopy_us = timing_.last_us();
-    PD_TRY(writer_->make_room(room_for_cut()));
+    PD_TRY(writer_->make_room(memory_.room_for_cut()));
     PD_TRY(while_frozen(&Checkpoint::capture_stopped));
     PD_TRY(writer_->leave_window());
     PD_TRY(put_records());
@@ -126,9 +117,11 @@ class Checkpoint {
     timing_.mark("stop");
     PD_TRY(fault_point("stop"));
     writer_->enter_window();
-    const uint64_t pages_before = report_.pages;
+    const uint64_t pages_before = memory_.pages();
     PD_TRY(capture_all(&frozen));
-    state_.cut_pages = report_.pages - pages_before;
+    state_.cut_pages = memory_.pages() - pages_before;
+    report_.pages = memory_.pages();
+    report_.looked_pages = memory_.looked_pages();
     PD_TRY(fault_point("captured"));
     frozen.resume();
     timing_.mark("resume");
@@ -164,7 +157,7 @@ class Checkpoint {
 
   Status survey() {
     PD_TRY(while_frozen(&Checkpoint::prepare_stopped));
-    for (const CollectedProcess& collected : collected_) order_.push_back(collected.view.pid);
+    for (const CollectedProcess& collected : collected_) memory_.add_to_order(collected.view.pid);
     collected_.clear();
     report_.threads = 0;
     objects_.clear();
@@ -186,88 +179,17 @@ class Checkpoint {
     return {};
   }
 
-  Status precopy() {
-    if (order_.empty()) {
-      for (const auto& [pid, member] : state_.members) order_.push_back(pid);
-    }
-    uint64_t before = 0;
-    for (int pass = 0; pass < kPrecopyPassesMax; ++pass) {
-      const uint64_t begin_ns = state_.clock.monotonic_ns();
-      uint64_t copied = 0;
-      for (pid_t pid : order_) {
-        Member& member = state_.members[pid];
-        if (member.tracker == nullptr || member.areas.empty()) continue;
-        Result<uint64_t> pages = precopy_member(&member);
-        if (pages.ok()) {
-          copied += *pages;
-        } else if (pages.error().code() != Code::kGone) {
-          return std::move(pages).error();
-        }
-      }
-      last_pass_pages_ = copied;
-      const bool is_short = state_.clock.monotonic_ns() - begin_ns < kShortPassNs;
-      if (copied <= (is_short ? kShortPassPages : kPrecopyEnoughPages)) return {};
-      if (pass > 0 && copied > before / kPrecopyGain) return {};
-      before = copied;
-    }
-    return {};
-  }
-
-  // What is dirtied while a pass copies takes about as long to copy, and shared memory and trackers
-  // without passes take what they took last time.
-  uint64_t room_for_cut() const {
-    return (kRoomPagesMin + 2 * std::max(last_pass_pages_, state_.cut_pages)) << kPageShift;
-  }
-
-  Result<uint64_t> precopy_member(Member* member) {
-    memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kPrecopy));
-    // While both run, a frame that is the same in parent and child was written by neither since the
-    // fork, and the parent was copied first. What is written from now on is found by the next scan.
-    if (member->fresh) PD_TRY(share_with_parent(*member, &scan));
-    memory::PageSet unread = PD_TRY(copy_pages(*member, scan));
-    member->tracker->give_back(unread);
-    return scan.data.pages();
-  }
-
-  // A page of zeros that lies in a private mapping of a file was written by the program.
-  static store::Zeros zeros_in(const Member& member, uint64_t first_page, size_t bytes) {
-    const uint64_t start = first_page << kPageShift, end = start + bytes;
-    auto area =
-        std::partition_point(member.areas.begin(), member.areas.end(),
-                             [start](const memory::Area& each) { return each.end <= start; });
-    for (; area != member.areas.end() && area->start < end; ++area) {
-      if (area->kind == memory::AreaKind::kFilePrivate) return store::Zeros::kStored;
-    }
-    return store::Zeros::kAbsent;
-  }
-
-  Result<memory::PageSet> copy_pages(const Member& member, const memory::Scan& scan) {
-    for (const memory::PageRun& run : scan.absent.runs()) {
-      PD_TRY(writer_->erase_pages(member.space, run.first, run.count));
-    }
-    const auto sink = [&](uint64_t first_page, Bytes bytes) {
-      report_.pages += bytes.size() >> kPageShift;
-      return writer_->put_pages(member.space, first_page, bytes,
-                                zeros_in(member, first_page, bytes.size()));
-    };
-    // Relatives may share pages. A process that is alone may get a child while it runs, but what it
-    // has written since the last epoch is its own until then. A new one may share with its parent.
-    const bool stopped = !collected_.empty();
-    const bool alone = stopped ? collected_.size() == 1 : order_.size() == 1 && !member.fresh;
-    const memory::Access access = alone ? memory::Access::kFast : memory::Access::kGentle;
-    const auto room = [&] { return writer_->page_buffer(); };
-    return state_.copier.copy(member.memo.pid, scan.data, sink, access, room);
-  }
-
   Status capture_all(Frozen* frozen) {
     PD_TRY(collect_all(frozen));
     PD_TRY(fault_point("collected"));
     for (size_t i = 0; i < collected_.size(); ++i) {
-      if (collected_[i].space.value != 0) PD_TRY(cut_memory(collected_[i]));
+      if (collected_[i].space.value != 0)
+        PD_TRY(memory_.cut(collected_[i], collected_.size() == 1, &graph_));
       PD_TRY(fault_point("memory"));
     }
     timing_.mark("memory");
-    PD_TRY(cut_shared_memory());
+    PD_TRY(memory_.cut_shared(objects_, &graph_));
+    objects_.clear();
     timing_.mark("shared");
     // After everything that has time left to run was read: a timer may be late by the stop, never
     // early.
@@ -404,55 +326,6 @@ class Checkpoint {
     return {};
   }
 
-  // The window's share of the pages. A process met for the first time shares pages with its parent
-  // as fork left them.
-  Status cut_memory(const CollectedProcess& collected) {
-    Member& member = state_.members.at(collected.view.pid);
-    memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
-    report_.looked_pages += scan.looked_pages;
-    capture::set_guard_pages(scan.guard, graph_.address_spaces.at(collected.space));
-    if (member.fresh) PD_TRY(share_with_parent(member, &scan));
-    memory::PageSet unread = PD_TRY(copy_pages(member, scan));
-    if (unread.empty()) return {};
-    return Error(Code::kIo, collected.view.name() + ": " + std::to_string(unread.pages()) +
-                                " pages cannot be read, the first at page " +
-                                std::to_string(unread.runs().front().first));
-  }
-
-  Status share_with_parent(const Member& member, memory::Scan* scan) {
-    Result<kernel::proc::Stat> stat = kernel::proc::read_stat(member.memo.pid);
-    auto parent = stat.ok() ? state_.members.find(stat->ppid) : state_.members.end();
-    if (parent == state_.members.end() || parent->second.space.value == 0) return {};
-    Result<memory::PageSet> same =
-        memory::same_frames(parent->second.memo.pid, member.memo.pid, scan->data);
-    if (!same.ok()) {
-      return {};  // without the privilege to see frames pages are stored once for each
-    }
-    for (const memory::PageRun& run : same->runs()) {
-      PD_TRY(writer_->share_pages(member.space, run.first, run.count, parent->second.space,
-                                  run.first));
-    }
-    scan->data = scan->data.without(*same);
-    return {};
-  }
-
-  Status cut_shared_memory() {
-    for (const auto& [id, entry] : objects_.entries()) {
-      const ObjectId object = id;
-      memory::PageSet absent = PD_TRY(state_.shared[object].scan(
-          entry.content.get(), entry.record.size(), [&](uint64_t first_page, Bytes bytes) {
-            report_.pages += bytes.size() >> kPageShift;
-            return writer_->put_pages(object, first_page, bytes);
-          }));
-      for (const memory::PageRun& run : absent.runs()) {
-        PD_TRY(writer_->erase_pages(object, run.first, run.count));
-      }
-      graph_.memory_objects[object] = entry.record;
-    }
-    objects_.clear();
-    return {};
-  }
-
   void fill_group() {
     object::Group& group = graph_.group;
     group.set_name(state_.name);
@@ -558,8 +431,7 @@ class Checkpoint {
   capture::MemoryObjects objects_{state_.ids};
   capture::FileCapture files_;
   std::vector<CollectedProcess> collected_;
-  std::vector<pid_t> order_;  // parents before children
-  uint64_t last_pass_pages_ = 0;
+  MemoryCut memory_{state_};
   uint64_t survey_us_ = 0;  // the group stood still for that, too
   std::map<ObjectId, StoredRecord> now_;
   uint64_t captured_realtime_ns_ = 0;

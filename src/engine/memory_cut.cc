@@ -1,0 +1,148 @@
+#include "engine/memory_cut.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/limits.h"
+#include "capture/vmas.h"
+#include "kernel/proc/stat.h"
+#include "memory/frames.h"
+
+namespace perdure::engine {
+namespace {
+
+// A pass is worth while as long as it copies clearly less than the one before: a program that
+// writes faster than it can be copied is not chased.
+constexpr int kPrecopyPassesMax = 8;
+constexpr uint64_t kPrecopyEnoughPages = 512;
+// Where a pass is short, fewer: what is written during a pass is often a burst.
+constexpr uint64_t kShortPassPages = 32;
+constexpr uint64_t kShortPassNs = 2'000'000;
+constexpr uint64_t kPrecopyGain = 2;
+// The least that there is room for in the window.
+constexpr uint64_t kRoomPagesMin = 256;
+
+}  // namespace
+
+Status MemoryCut::precopy() {
+  if (order_.empty()) {
+    for (const auto& [pid, member] : state_.members) order_.push_back(pid);
+  }
+  uint64_t before = 0;
+  for (int pass = 0; pass < kPrecopyPassesMax; ++pass) {
+    const uint64_t begin_ns = state_.clock.monotonic_ns();
+    uint64_t copied = 0;
+    for (pid_t pid : order_) {
+      Member& member = state_.members[pid];
+      if (member.tracker == nullptr || member.areas.empty()) continue;
+      Result<uint64_t> pages = pass_over(&member);
+      if (pages.ok()) {
+        copied += *pages;
+      } else if (pages.error().code() != Code::kGone) {
+        return std::move(pages).error();
+      }
+    }
+    last_pass_pages_ = copied;
+    const bool is_short = state_.clock.monotonic_ns() - begin_ns < kShortPassNs;
+    if (copied <= (is_short ? kShortPassPages : kPrecopyEnoughPages)) return {};
+    if (pass > 0 && copied > before / kPrecopyGain) return {};
+    before = copied;
+  }
+  return {};
+}
+
+// What is dirtied while a pass copies takes about as long to copy, and shared memory and trackers
+// without passes take what they took last time.
+uint64_t MemoryCut::room_for_cut() const {
+  return (kRoomPagesMin + 2 * std::max(last_pass_pages_, state_.cut_pages)) << kPageShift;
+}
+
+Result<uint64_t> MemoryCut::pass_over(Member* member) {
+  memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kPrecopy));
+  // While both run, a frame that is the same in parent and child was written by neither since the
+  // fork, and the parent was copied first. What is written from now on is found by the next scan.
+  if (member->fresh) PD_TRY(share_with_parent(*member, &scan));
+  // A process that is alone may get a child while it runs, but what it has written since the last
+  // epoch is its own until then. A new one may share with its parent.
+  memory::PageSet unread = PD_TRY(copy(*member, scan, order_.size() == 1 && !member->fresh));
+  member->tracker->give_back(unread);
+  return scan.data.pages();
+}
+
+// A page of zeros that lies in a private mapping of a file was written by the program.
+store::Zeros MemoryCut::zeros_in(const Member& member, uint64_t first_page, size_t bytes) {
+  const uint64_t start = first_page << kPageShift, end = start + bytes;
+  auto area = std::partition_point(member.areas.begin(), member.areas.end(),
+                                   [start](const memory::Area& each) { return each.end <= start; });
+  for (; area != member.areas.end() && area->start < end; ++area) {
+    if (area->kind == memory::AreaKind::kFilePrivate) return store::Zeros::kStored;
+  }
+  return store::Zeros::kAbsent;
+}
+
+// Relatives may share pages.
+Result<memory::PageSet> MemoryCut::copy(const Member& member, const memory::Scan& scan,
+                                        bool alone) {
+  for (const memory::PageRun& run : scan.absent.runs()) {
+    PD_TRY(writer_->erase_pages(member.space, run.first, run.count));
+  }
+  const auto sink = [&](uint64_t first_page, Bytes bytes) {
+    pages_ += bytes.size() >> kPageShift;
+    return writer_->put_pages(member.space, first_page, bytes,
+                              zeros_in(member, first_page, bytes.size()));
+  };
+  const memory::Access access = alone ? memory::Access::kFast : memory::Access::kGentle;
+  const auto room = [&] { return writer_->page_buffer(); };
+  return state_.copier.copy(member.memo.pid, scan.data, sink, access, room);
+}
+
+// A process met for the first time shares pages with its parent as fork left them.
+Status MemoryCut::cut(const capture::CollectedProcess& collected, bool alone,
+                      object::Graph* graph) {
+  Member& member = state_.members.at(collected.view.pid);
+  memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
+  looked_pages_ += scan.looked_pages;
+  capture::set_guard_pages(scan.guard, graph->address_spaces.at(collected.space));
+  if (member.fresh) PD_TRY(share_with_parent(member, &scan));
+  memory::PageSet unread = PD_TRY(copy(member, scan, alone));
+  if (unread.empty()) return {};
+  return Error(Code::kIo, collected.view.name() + ": " + std::to_string(unread.pages()) +
+                              " pages cannot be read, the first at page " +
+                              std::to_string(unread.runs().front().first));
+}
+
+Status MemoryCut::share_with_parent(const Member& member, memory::Scan* scan) {
+  Result<kernel::proc::Stat> stat = kernel::proc::read_stat(member.memo.pid);
+  auto parent = stat.ok() ? state_.members.find(stat->ppid) : state_.members.end();
+  if (parent == state_.members.end() || parent->second.space.value == 0) return {};
+  Result<memory::PageSet> same =
+      memory::same_frames(parent->second.memo.pid, member.memo.pid, scan->data);
+  if (!same.ok()) {
+    return {};  // without the privilege to see frames pages are stored once for each
+  }
+  for (const memory::PageRun& run : same->runs()) {
+    PD_TRY(
+        writer_->share_pages(member.space, run.first, run.count, parent->second.space, run.first));
+  }
+  scan->data = scan->data.without(*same);
+  return {};
+}
+
+Status MemoryCut::cut_shared(const capture::MemoryObjects& objects, object::Graph* graph) {
+  for (const auto& [id, entry] : objects.entries()) {
+    const ObjectId object = id;
+    memory::PageSet absent = PD_TRY(state_.shared[object].scan(
+        entry.content.get(), entry.record.size(), [&](uint64_t first_page, Bytes bytes) {
+          pages_ += bytes.size() >> kPageShift;
+          return writer_->put_pages(object, first_page, bytes);
+        }));
+    for (const memory::PageRun& run : absent.runs()) {
+      PD_TRY(writer_->erase_pages(object, run.first, run.count));
+    }
+    graph->memory_objects[object] = entry.record;
+  }
+  return {};
+}
+
+}  // namespace perdure::engine

@@ -1,0 +1,57 @@
+// The pages of one checkpoint: passes that copy while the group runs, and the cut in the stop
+// window.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "capture/collect.h"
+#include "capture/memory_objects.h"
+#include "engine/state.h"
+#include "memory/tracker.h"
+#include "object/graph.h"
+#include "store/epoch_writer.h"
+
+namespace perdure::engine {
+
+class MemoryCut {
+ public:
+  explicit MemoryCut(GroupState& state) : state_(state) {}
+
+  // Where pages go; before anything is copied.
+  void begin(store::EpochWriter* writer) { writer_ = writer; }
+  // Parents before children; without it, as the members are numbered.
+  void add_to_order(pid_t pid) { order_.push_back(pid); }
+
+  // While the group runs.
+  Status precopy();
+  // Bytes that the cut will probably take.
+  uint64_t room_for_cut() const;
+
+  // The window's share of one process's pages; alone: it is the group's only one. Guard pages go
+  // into its record.
+  Status cut(const capture::CollectedProcess& collected, bool alone, object::Graph* graph);
+  // The same for memory that is no process's own.
+  Status cut_shared(const capture::MemoryObjects& objects, object::Graph* graph);
+
+  uint64_t pages() const { return pages_; }                // copied so far
+  uint64_t looked_pages() const { return looked_pages_; }  // of page tables, in the window
+
+ private:
+  Result<uint64_t> pass_over(Member* member);
+  Result<memory::PageSet> copy(const Member& member, const memory::Scan& scan, bool alone);
+  Status share_with_parent(const Member& member, memory::Scan* scan);
+  static store::Zeros zeros_in(const Member& member, uint64_t first_page, size_t bytes);
+
+  GroupState& state_;
+  store::EpochWriter* writer_ = nullptr;
+  std::vector<pid_t> order_;
+  uint64_t last_pass_pages_ = 0;
+  uint64_t pages_ = 0;
+  uint64_t looked_pages_ = 0;
+};
+
+}  // namespace perdure::engine
