@@ -31,15 +31,15 @@ uint64_t PageWalker::guard_bit() const { return features_.guard ? kPageIsGuard :
 
 template <typename Visit>
 Status PageWalker::for_each_region(const Fd& pagemap, PmScanArg argument, Visit visit) {
-  if (regions_.empty()) regions_.resize(kRegionsPerCall);
+  if (regions_ == nullptr) regions_ = std::make_unique_for_overwrite<PageRegion[]>(kRegionsPerCall);
   while (argument.start < argument.end) {
-    argument.vec = reinterpret_cast<uint64_t>(regions_.data());
+    argument.vec = reinterpret_cast<uint64_t>(regions_.get());
     // The kernel makes room for as many, up to 12 KiB, in every call.
     argument.vec_len = std::min<uint64_t>(
-        regions_.size(), std::max<uint64_t>((argument.end - argument.start) >> kPageShift, 1));
+        kRegionsPerCall, std::max<uint64_t>((argument.end - argument.start) >> kPageShift, 1));
     argument.walk_end = 0;
     size_t count = PD_TRY(kernel::pagemap_scan(pagemap, argument));
-    PD_ASSERT(count <= regions_.size());
+    PD_ASSERT(count <= kRegionsPerCall);
     for (size_t at = 0; at < count; ++at) visit(regions_[at]);
     PD_ASSERT(argument.walk_end > argument.start);
     argument.start = argument.walk_end;

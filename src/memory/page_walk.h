@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -60,7 +61,8 @@ class PageWalker {
   Status for_each_region(const Fd& pagemap, kernel::abi::PmScanArg argument, Visit visit);
 
   TrackerFeatures features_;
-  std::vector<kernel::abi::PageRegion> regions_;
+  // Reserved, not written before the kernel does: of 200 kB a small process needs a page.
+  std::unique_ptr<kernel::abi::PageRegion[]> regions_;
   std::vector<uint64_t> entries_;
 };
 
