@@ -30,6 +30,7 @@
 #include "restore/file_late.h"
 #include "restore/finish.h"
 #include "restore/opened_files.h"
+#include "restore/outlook.h"
 #include "restore/page_host.h"
 #include "restore/page_loader.h"
 #include "restore/primed_call.h"
@@ -61,7 +62,7 @@ class Restorer {
     PD_TRY(check_living());
     plan_ = PD_TRY(restore::make_plan(graph_, sharing_spaces()));
     PD_TRY(choose_laziness());
-    restore::read_ahead(graph_, *reader_, lazy_.mapping_pages_min);
+    look_at_memory();
     PD_TRY(continue_clocks());
     PD_TRY(open_terminal());
     PD_TRY(restore::open_segments(graph_, *reader_));
@@ -213,6 +214,13 @@ class Restorer {
     return {};
   }
 
+  // The disk begins with what has to be there before the group runs.
+  void look_at_memory() {
+    outlook_ = restore::outlook_of(graph_, *reader_, lazy_.mapping_pages_min);
+    lazy_.outlook = &outlook_;
+    reader_->read_ahead(std::move(outlook_.at_once));
+  }
+
   // Numbers that a thread of the init must not have.
   std::set<pid_t> taken_numbers() const {
     std::set<pid_t> taken;
@@ -220,6 +228,7 @@ class Restorer {
       taken.insert({process.pid(), process.process_group(), process.session()});
     }
     for (const auto& [id, thread] : graph_.threads) taken.insert(thread.tid());
+    for (const restore::Node& node : plan_.nodes) taken.insert(node.pid);  // transients, too
     return taken;
   }
 
@@ -303,6 +312,8 @@ class Restorer {
         own_namespaces_ ? restore::ParentOf::kTheBuilder : restore::ParentOf::kTheEngine;
     for (size_t root : plan_.roots)
       answer.roots.push_back(PD_TRY(restore::clone_root(plan_.nodes[root], parent)));
+    if (page_host_ != nullptr)
+      PD_TRY(page_host_->begin_reading(restore::hot_runs(outlook_, *reader_)));
     return restore::encode_answer(answer);
   }
 
@@ -485,6 +496,7 @@ class Restorer {
   object::Graph graph_;
   std::unique_ptr<store::EpochReader> reader_;
   restore::Plan plan_;
+  restore::Outlook outlook_;
   restore::LazyPolicy lazy_;
   LazySettings lazy_settings_;
   std::unique_ptr<MissingPages> missing_;         // null: everything is loaded at once

@@ -25,6 +25,10 @@ constexpr uint64_t kFaultUnitPagesMin = 16;
 constexpr uint64_t kFaultUnitPagesMax = 256;
 // Placed in the background between two looks at faults: about 50 us.
 constexpr uint64_t kPartPages = 64;
+// Without a touch for so long, a program has come through its start; waited for no longer than so
+// many times the delay.
+constexpr uint64_t kQuietNs = 1'000'000;
+constexpr uint64_t kDelaysMax = 4;
 // While a change is under way its message is not there yet: a fork copies page tables first.
 constexpr int kChangingWaitMs = 1;
 
@@ -59,9 +63,9 @@ Result<std::unique_ptr<Pager>> Pager::create(std::vector<Space> spaces,
                                              std::atomic<uint64_t>* pages_left) {
   std::unique_ptr<Pager> pager(new Pager(std::move(options), std::move(ahead), pages_left));
   if (pager->options_.keeper.valid()) PD_TRY(kernel::set_nonblocking(pager->options_.keeper));
+  pager->plan(spaces);
   for (Space& space : spaces) {
     PD_ASSERT(space.uffd.valid() && space.source != nullptr);
-    pager->plan(space);
     Served served;
     served.uffd = std::move(space.uffd);
     served.source = std::move(space.source);
@@ -73,18 +77,21 @@ Result<std::unique_ptr<Pager>> Pager::create(std::vector<Space> spaces,
 }
 
 // The order of the background reader: what is hot, then the rest as it lies in memory.
-void Pager::plan(const Space& space) {
-  PageSet planned;
-  auto add = [&](const PageSet& pages) {
-    for (const PageRun& run : pages.without(planned).runs()) {
-      for (uint64_t at = run.first; at < run.end(); at += ReadAhead::kBlockPages) {
-        units_.push_back({space.source, {at, std::min(ReadAhead::kBlockPages, run.end() - at)}});
-      }
-    }
-    planned = planned.united(pages);
-  };
-  for (const PageSet& hot : space.hot) add(hot.intersected(space.pages));
-  add(space.pages);
+void Pager::plan(const std::vector<Space>& spaces) {
+  for (const Space& space : spaces) {
+    for (const PageRun& run : space.hot.runs()) plan_run(space, run);
+  }
+  hot_units_ = units_.size();
+  for (const Space& space : spaces) {
+    for (const PageRun& run : space.pages.without(space.asked).without(space.hot).runs())
+      plan_run(space, run);
+  }
+}
+
+void Pager::plan_run(const Space& space, const PageRun& run) {
+  for (uint64_t at = run.first; at < run.end(); at += ReadAhead::kBlockPages) {
+    units_.push_back({space.source, {at, std::min(ReadAhead::kBlockPages, run.end() - at)}});
+  }
 }
 
 void Pager::add(Served served) {
@@ -114,7 +121,7 @@ Status Pager::run() {
 
 void Pager::begin_fill() {
   const std::lock_guard lock(mutex_);
-  fill_from_ns_ = monotonic_ns() + options_.fill_delay_ms * 1'000'000;
+  begun_ns_ = monotonic_ns();
   if (ahead_ != nullptr) ahead_->wake_owner();
 }
 
@@ -184,6 +191,7 @@ void Pager::take_change(Served* served, kernel::UffdMessage message) {
 
 Status Pager::serve_faults(Served* served) {
   std::vector<uint64_t> again;
+  if (!served->faults.empty()) last_fault_ns_ = monotonic_ns();
   for (uint64_t page : std::exchange(served->faults, {})) {
     bool later = false;
     PD_TRY(serve_fault(served, page, &later));
@@ -213,7 +221,9 @@ Status Pager::place_unit(Served* served, const PendingPages::Piece& piece, uint6
   const PageRun unit = unit_around(served, piece, page);
   PD_ASSERT(page >= unit.first && page < unit.end());
   const MutableBytes bytes(fault_buffer_.get(), unit.count << kPageShift);
-  PD_TRY(served->source->read(piece.origin + (unit.first - piece.page), bytes));
+  const uint64_t origin = piece.origin + (unit.first - piece.page);
+  served->source->announce(origin, unit.count);
+  PD_TRY(served->source->read(origin, bytes));
   PD_TRY(place(served, unit.first, bytes, again));
   // The mapping may have been cut in two behind the page that was asked for.
   if (!*again && !served->gone) kernel::wake_waiters(served->uffd, address_of(page), kPageSize);
@@ -289,10 +299,9 @@ Status Pager::place(Served* served, uint64_t page, Bytes bytes, bool* again) {
 }
 
 Result<Pager::Progress> Pager::fill() {
-  if (monotonic_ns() < fill_from_ns_) {
-    ahead_
-        ->hear();  // begin_fill() has been heard; or wait() would find it readable again and again
-    return Progress::kNone;
+  if (!filling_ && monotonic_ns() >= may_fill_at()) {
+    filling_ = true;
+    ahead_->yield_to_others();
   }
   ask_for_more();
   if (!block_) {
@@ -305,10 +314,19 @@ Result<Pager::Progress> Pager::fill() {
   return place_block_part();
 }
 
+// A program that is just starting touches one page after the other.
+uint64_t Pager::may_fill_at() const {
+  if (begun_ns_ == UINT64_MAX) return UINT64_MAX;
+  const uint64_t delay_ns = options_.fill_delay_ms * 1'000'000;
+  return std::min(std::max(begun_ns_ + delay_ns, last_fault_ns_ + kQuietNs),
+                  begun_ns_ + delay_ns * kDelaysMax);
+}
+
 void Pager::ask_for_more() {
-  while (!ahead_->full() && !units_.empty()) {
+  while (!ahead_->full() && (hot_units_ > 0 || (filling_ && !units_.empty()))) {
     Unit unit = std::move(units_.front());
     units_.pop_front();
+    if (hot_units_ > 0) --hot_units_;
     if (is_wanted(unit)) ahead_->ask(std::move(unit.source), unit.run.first, unit.run.count);
   }
 }
@@ -362,9 +380,9 @@ void Pager::settle() {
 int Pager::wait_ms(Progress progress) const {
   if (progress == Progress::kSome) return 0;
   if (progress == Progress::kChanging) return kChangingWaitMs;
-  const uint64_t now = monotonic_ns();
-  if (fill_from_ns_ == UINT64_MAX || fill_from_ns_ <= now) return -1;
-  return static_cast<int>((fill_from_ns_ - now) / 1'000'000 + 1);
+  const uint64_t now = monotonic_ns(), begin = may_fill_at();
+  if (filling_ || begin == UINT64_MAX) return -1;
+  return begin <= now ? 0 : static_cast<int>((begin - now) / 1'000'000 + 1);
 }
 
 Status Pager::wait(Progress progress, int time_ms) {

@@ -38,17 +38,18 @@ namespace perdure::memory {
 class Pager {
  public:
   // One address space: a userfaultfd (enable_uffd_serving()) with ranges registered for missing
-  // pages, and what is to come. hot: what of it is fetched first, in this order.
+  // pages, and what is to come. asked: what `ahead` was asked for already; hot: what is fetched
+  // after that, before everything else.
   struct Space {
     Fd uffd;
     std::shared_ptr<PageSource> source;
     PageSet pages;
-    std::vector<PageSet> hot;
+    PageSet asked, hot;
   };
   struct Options {
-    // From begin_fill() until the background reader begins: it would take the processor from the
-    // program just when its first touches come.
-    uint64_t fill_delay_ms = 10;
+    // From begin_fill() until the background reader goes beyond what is hot: it would take the
+    // processor and the disk from the program just when its first touches come.
+    uint64_t fill_delay_ms = 5;
     Fd keeper;  // the socket; invalid: nobody keeps copies
   };
 
@@ -61,7 +62,7 @@ class Pager {
   // Returns when no page is missing any more, and the descriptors are closed: the processes are on
   // their own.
   Status run();
-  // From another thread: until then only faults are served.
+  // From another thread: until then only what is hot is brought, and faults are served.
   void begin_fill();
   // From another thread: calls `work` with the descriptors that are open, none of which is closed,
   // and no other opened, meanwhile.
@@ -85,7 +86,8 @@ class Pager {
   enum class Progress : uint8_t { kSome, kNone, kChanging };
 
   Pager(Options options, std::unique_ptr<ReadAhead> ahead, std::atomic<uint64_t>* left);
-  void plan(const Space& space);
+  void plan(const std::vector<Space>& spaces);
+  void plan_run(const Space& space, const PageRun& run);
   Result<Progress> step();
   void add(Served served);
   Status take_messages();
@@ -100,6 +102,7 @@ class Pager {
   Result<Progress> place_block_part();
   void ask_for_more();
   bool is_wanted(const Unit& unit) const;
+  uint64_t may_fill_at() const;
   bool complete() const;
   void let_go();
   void settle();
@@ -112,10 +115,13 @@ class Pager {
   std::atomic<uint64_t>* pages_left_;
   std::list<Served> spaces_;
   std::deque<Unit> units_;  // that the background reader has still to ask for
+  size_t hot_units_ = 0;    // so many of the first of them are hot
   std::optional<ReadAhead::Block> block_;
   uint64_t block_done_ = 0;  // pages of it that were placed
   std::unique_ptr<uint8_t[]> fault_buffer_;
-  uint64_t fill_from_ns_ = UINT64_MAX;
+  uint64_t begun_ns_ = UINT64_MAX;  // begin_fill()
+  uint64_t last_fault_ns_ = 0;
+  bool filling_ = false;
   bool changing_ = false;     // the kernel refused a page: a message comes
   uint64_t stray_looks_ = 0;  // at a page that has no mapping, one after the other
 };

@@ -58,6 +58,7 @@ class PagerTest : public ::testing::Test {
         kernel::register_uffd_missing(space.uffd, RemoteAddr(address), kPages * kPageSize).ok());
     first_ = address >> kPageShift;
     for (uint64_t page = 0; page < kPages; page += 2) space.pages.add({first_ + page, 1});
+    if (hot_pages_ > 0) space.hot.add({first_, hot_pages_});
     space.source = std::make_shared<Saved>(bad < kPages ? first_ + bad : 0);
     Pager::Options options;
     options.fill_delay_ms = delay_ms;
@@ -73,7 +74,7 @@ class PagerTest : public ::testing::Test {
         Pager::create(std::move(spaces), ReadAhead::create().value(), std::move(options), &left_)
             .value();
     thread_ = std::thread([this] { ended_ = pager_->run(); });
-    pager_->begin_fill();
+    if (fills_) pager_->begin_fill();
   }
 
   Status end() {
@@ -96,6 +97,8 @@ class PagerTest : public ::testing::Test {
 
   uint8_t* memory_ = nullptr;
   uint64_t first_ = 0;
+  uint64_t hot_pages_ = 0;
+  bool fills_ = true;
   Fd keeper_;
   std::unique_ptr<Target> target_;
   std::unique_ptr<Pager> pager_;
@@ -128,6 +131,21 @@ TEST_F(PagerTest, WaitsForItsTimeWithoutTakingTheProcessor) {
   thread_.join();
   EXPECT_EQ(target_->step(), 0u);
   thread_ = std::thread([] {});
+  EXPECT_TRUE(end().ok());
+}
+
+TEST_F(PagerTest, BringsWhatIsHotBeforeItIsToldToFill) {
+  hot_pages_ = 400;
+  fills_ = false;
+  begin([](Target::Gate& gate,
+           const volatile uint8_t* memory) { gate.meet(wrong_page(memory, 0, kPages)); },
+        0);
+  const uint64_t rest = (kPages - hot_pages_) / 2;
+  for (int look = 0; look < 5000 && left_ > rest; ++look) usleep(1000);
+  usleep(20'000);
+  EXPECT_EQ(left_, rest);
+  pager_->begin_fill();
+  EXPECT_EQ(target_->step(), 0u);
   EXPECT_TRUE(end().ok());
 }
 

@@ -1,6 +1,7 @@
 #include "memory/read_ahead.h"
 
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -13,6 +14,8 @@ namespace perdure::memory {
 namespace {
 
 constexpr int kNice = 10;
+constexpr size_t kHugePageBytes = 2u << 20;
+constexpr size_t kBlockBytes = ReadAhead::kBlockPages * kPageSize;
 
 }  // namespace
 
@@ -24,24 +27,21 @@ Result<std::unique_ptr<ReadAhead>> ReadAhead::create() {
 
 ReadAhead::ReadAhead(Fd ready)
     : ready_(std::move(ready)),
-      memory_(
-          std::make_unique_for_overwrite<uint8_t[]>((kBlocksMax * kBlockPages + 1) * kPageSize)),
-      thread_([this] { work(); }) {}
+      memory_(static_cast<uint8_t*>(std::aligned_alloc(kHugePageBytes, kBlocksMax * kBlockBytes))) {
+  PD_ASSERT(memory_ != nullptr);
+  // A disk takes requests of a few large pieces faster than of many small ones.
+  (void)madvise(memory_.get(), kBlocksMax * kBlockBytes, MADV_HUGEPAGE);
+  for (size_t i = kBlocksMax; i-- > 0;) buffers_.push_back(memory_.get() + i * kBlockBytes);
+  for (int i = 0; i < kThreads; ++i) threads_.emplace_back([this] { work(); });
+}
 
 ReadAhead::~ReadAhead() {
   {
     const std::lock_guard lock(mutex_);
     leave_ = true;
   }
-  wanted_.notify_one();
-  thread_.join();
-}
-
-// Page aligned, as direct reads and whole-page copies like it.
-uint8_t* ReadAhead::buffer(uint64_t number) {
-  uint8_t* begin = memory_.get();
-  begin += (kPageSize - reinterpret_cast<uint64_t>(begin) % kPageSize) % kPageSize;
-  return begin + number % kBlocksMax * kBlockPages * kPageSize;
+  wanted_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
 }
 
 void ReadAhead::ask(std::shared_ptr<PageSource> source, uint64_t first_page, uint64_t pages) {
@@ -59,6 +59,11 @@ void ReadAhead::ask(std::shared_ptr<PageSource> source, uint64_t first_page, uin
   wanted_.notify_one();
 }
 
+void ReadAhead::yield_to_others() {
+  const std::lock_guard lock(mutex_);
+  yields_ = true;
+}
+
 void ReadAhead::wake_owner() {
   const uint64_t one = 1;
   (void)!::write(ready_.get(), &one, sizeof(one));
@@ -70,20 +75,32 @@ void ReadAhead::hear() {
 }
 
 std::optional<ReadAhead::Block> ReadAhead::take() {
+  PD_ASSERT(taken_ == nullptr);
   hear();
   const std::lock_guard lock(mutex_);
   if (read_.empty()) return std::nullopt;
   Block block = std::move(read_.front());
   read_.pop_front();
+  taken_ = block.bytes.data();
   return block;
 }
 
 void ReadAhead::done() {
-  PD_ASSERT(asked_ > 0);
+  PD_ASSERT(asked_ > 0 && taken_ != nullptr);
   --asked_;
+  const std::lock_guard lock(mutex_);
+  buffers_.push_back(std::exchange(taken_, nullptr));
 }
 
-// The disk works on the blocks behind the one that is being checked and placed.
+// As many blocks are asked for at most as there are buffers.
+MutableBytes ReadAhead::take_buffer(uint64_t pages) {
+  PD_ASSERT(!buffers_.empty());
+  uint8_t* buffer = buffers_.back();
+  buffers_.pop_back();
+  return {buffer, pages * kPageSize};
+}
+
+// The disk works on the blocks behind the ones that are being checked and placed.
 void ReadAhead::announce_all(std::unique_lock<std::mutex>& lock) {
   while (!to_announce_.empty()) {
     const Block block = std::move(to_announce_.front());
@@ -95,16 +112,17 @@ void ReadAhead::announce_all(std::unique_lock<std::mutex>& lock) {
 }
 
 void ReadAhead::work() {
-  // The program, and who serves its touches, go first.
-  (void)setpriority(PRIO_PROCESS, 0, kNice);
+  bool yields = false;
   std::unique_lock lock(mutex_);
   for (;;) {
     wanted_.wait(lock, [this] { return leave_ || !to_read_.empty(); });
     if (leave_) return;
-    announce_all(lock);
+    // The program, and who serves its touches, go first.
+    if (yields_ && !std::exchange(yields, true)) (void)setpriority(PRIO_PROCESS, 0, kNice);
     Block block = std::move(to_read_.front());
     to_read_.pop_front();
-    block.bytes = MutableBytes(buffer(begun_++), block.pages * kPageSize);
+    block.bytes = take_buffer(block.pages);
+    announce_all(lock);
     lock.unlock();
     block.status = block.source->read(block.first_page, block.bytes);
     lock.lock();

@@ -1,14 +1,17 @@
-// ReadAhead: a thread that reads saved pages, checked, before they are placed. One owner asks and
-// takes, in the same order; at most kBlocksMax blocks are on their way.
+// ReadAhead: threads that read saved pages, checked, before they are placed: while one checks, the
+// disk works for the other. One owner asks and takes, not always in the same order; at most
+// kBlocksMax blocks are on their way.
 #pragma once
 
 #include <condition_variable>
 #include <cstdint>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/fd.h"
@@ -29,6 +32,7 @@ class PageSource {
 
 class ReadAhead {
  public:
+  static constexpr int kThreads = 2;
   static constexpr size_t kBlocksMax = 8;
   static constexpr uint64_t kBlockPages = 256;
 
@@ -49,9 +53,11 @@ class ReadAhead {
   bool full() const { return asked_ == kBlocksMax; }
   bool idle() const { return asked_ == 0; }
   void ask(std::shared_ptr<PageSource> source, uint64_t first_page, uint64_t pages);
-  // The oldest block, once it has been read: until done() nothing else is taken.
+  // A block that has been read: until done() nothing else is taken.
   std::optional<Block> take();
   void done();
+  // What is asked for from now on is read when the processors have nothing better to do.
+  void yield_to_others();
   // From any thread: makes ready_fd() readable.
   void wake_owner();
   // Makes it unreadable; while nothing was asked for.
@@ -60,22 +66,27 @@ class ReadAhead {
   int ready_fd() const { return ready_.get(); }
 
  private:
+  struct Free {
+    void operator()(uint8_t* memory) const { std::free(memory); }
+  };
   void work();
   void announce_all(std::unique_lock<std::mutex>& lock);
-  uint8_t* buffer(uint64_t number);
+  MutableBytes take_buffer(uint64_t pages);
 
   Fd ready_;
   // Not touched before it is used: a small program needs little of it.
-  std::unique_ptr<uint8_t[]> memory_;
-  size_t asked_ = 0;  // not yet done(); the owner's own count
-  std::mutex mutex_;  // guards what follows
+  std::unique_ptr<uint8_t, Free> memory_;
+  size_t asked_ = 0;          // not yet done(); the owner's own count
+  uint8_t* taken_ = nullptr;  // the buffer of the block that was taken, likewise
+  std::mutex mutex_;          // guards what follows
   std::condition_variable wanted_;
+  std::vector<uint8_t*> buffers_;  // that are free
   std::deque<Block> to_read_;
   std::deque<Block> to_announce_;
   std::deque<Block> read_;
-  uint64_t begun_ = 0;
+  bool yields_ = false;
   bool leave_ = false;
-  std::thread thread_;  // last: it uses all of the above
+  std::vector<std::thread> threads_;  // last: they use all of the above
 };
 
 }  // namespace perdure::memory

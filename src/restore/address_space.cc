@@ -182,7 +182,7 @@ class Builder {
 
   Status load_pages() {
     LazyLoader lazy(&skeleton_, &site_);
-    PD_TRY(lazy.choose(space_));
+    PD_TRY(lazy.choose());
     BulkLoader bulk(&skeleton_, &site_);
     const bool can_bulk = PD_TRY(bulk.open());
     for (int i = 0; i < space_.vmas_size(); ++i) {

@@ -12,10 +12,6 @@ namespace {
 
 using object::Vma;
 
-bool is_fit(const Vma& vma) {
-  return vma.kind() == Vma::ANONYMOUS && !vma.grows_down() && !vma.droppable() && !vma.locked();
-}
-
 // A child that is made later gets its parent's pages by fork, so they have to be there.
 bool has_late_children(const Skeleton& skeleton, const Site& site) {
   return std::any_of(skeleton.node->children.begin(), skeleton.node->children.end(),
@@ -28,23 +24,17 @@ memory::PageRun pages_of(const Vma& vma) {
 
 }  // namespace
 
-Status LazyLoader::choose(const object::AddressSpace& space) {
+Status LazyLoader::choose() {
   const LazyPolicy& policy = site_.lazy;
   if (!policy.hand_over || skeleton_.memory_of.value != 0 || has_late_children(skeleton_, site_))
     return {};
   chosen_.space = ObjectId(skeleton_.process().address_space());
+  const auto mappings = policy.outlook->lazy.find(chosen_.space);
+  if (mappings == policy.outlook->lazy.end()) return {};
   uint64_t stored = 0;
-  for (const Vma& vma : space.vmas()) {
-    if (!is_fit(vma)) continue;
-    const memory::PageRun run = pages_of(vma);
-    uint64_t pages = 0;
-    for (const store::PageExtent& extent :
-         site_.reader.extents(chosen_.space, run.first, run.count)) {
-      pages += extent.count;
-    }
-    if (pages < policy.mapping_pages_min) continue;
-    stored += pages;
-    chosen_.ranges.push_back(run);
+  for (const LazyMapping& mapping : mappings->second) {
+    stored += mapping.pages_stored;
+    chosen_.ranges.push_back(mapping.run);
   }
   if (stored >= policy.space_pages_min && stored > 0) {
     uffd_ = PD_TRY(take_uffd(&skeleton_, site_, Faults::kAll));

@@ -21,7 +21,7 @@ class LazyLoader {
 
   // Decides which mappings are left empty; none if the kernel does not let us, or it is not worth
   // it.
-  Status choose(const object::AddressSpace& space);
+  Status choose();
   bool takes(const object::Vma& vma) const;
   // Once the mappings are there: from here on every touch of them waits for the pager.
   Status hand_over();

@@ -17,9 +17,8 @@ namespace {
 constexpr const char* kLastPid = "/proc/sys/kernel/ns_last_pid";
 // Below this a PID namespace never starts over (RESERVED_PIDS in the kernel).
 constexpr pid_t kFirstPid = 300;
-constexpr pid_t kThreads = 2;
-// Pages of the newest frames, fetched first: what was written last is in use.
-constexpr uint64_t kHotPagesMax = 4096;
+// Those that read, and the one that places.
+constexpr pid_t kThreads = memory::ReadAhead::kThreads + 1;
 
 class StoredPages final : public memory::PageSource {
  public:
@@ -68,7 +67,8 @@ PageHost::PageHost(std::set<pid_t> taken, const store::EpochReader& reader,
     : taken_(std::move(taken)),
       reader_(reader),
       options_(std::move(options)),
-      progress_(*progress) {}
+      progress_(*progress),
+      next_number_(free_numbers(taken_)) {}
 
 PageHost::~PageHost() {
   // Its threads end with the process.
@@ -84,11 +84,47 @@ Result<std::unique_ptr<PageHost>> PageHost::create(std::set<pid_t> taken,
   return std::make_unique<PageHost>(std::move(taken), reader, std::move(options), progress);
 }
 
+std::shared_ptr<memory::PageSource> PageHost::source_of(ObjectId space) {
+  std::shared_ptr<memory::PageSource>& source = sources_[space];
+  if (source == nullptr) source = std::make_shared<StoredPages>(reader_, space);
+  return source;
+}
+
+Status PageHost::make_threads(pid_t count, const std::function<Status()>& make) {
+  const std::string before = PD_TRY(last_pid());
+  PD_TRY(set_last_pid(std::to_string(next_number_ - 1)));
+  PD_TRY(make());
+  next_number_ += count;
+  PD_TRY(set_last_pid(before));
+  for (pid_t number : PD_TRY(kernel::proc::list_numbers("/proc/self/task"))) {
+    if (taken_.contains(number))
+      return Error(Code::kExists, "the pager has a number that the group needs");
+  }
+  return {};
+}
+
+Status PageHost::begin_reading(const std::vector<HotRun>& hot) {
+  const auto make_readers = [this]() -> Status {
+    ahead_ = PD_TRY(memory::ReadAhead::create());
+    return {};
+  };
+  PD_TRY(make_threads(memory::ReadAhead::kThreads, make_readers));
+  for (const HotRun& each : hot) {
+    if (ahead_->full()) {
+      hot_[each.space].add(each.run);
+      continue;
+    }
+    ahead_->ask(source_of(each.space), each.run.first, each.run.count);
+    asked_[each.space].add(each.run);
+  }
+  return {};
+}
+
 Status PageHost::take(const std::string& message, Fd uffd) {
   const LazySpace lazy = PD_TRY(decode_lazy_space(message));
   memory::Pager::Space space;
   space.uffd = std::move(uffd);
-  space.source = std::make_shared<StoredPages>(reader_, lazy.space);
+  space.source = source_of(lazy.space);
   std::vector<store::PageExtent> all;
   for (const memory::PageRun& run : lazy.ranges) {
     for (const store::PageExtent& extent : reader_.extents(lazy.space, run.first, run.count)) {
@@ -97,50 +133,23 @@ Status PageHost::take(const std::string& message, Fd uffd) {
     }
   }
   space.pages = set_of(all);
-  std::vector<store::PageExtent> hot = newest(all);
-  space.hot.push_back(set_of(hot));
-  hot_.insert(hot_.end(), hot.begin(), hot.end());
+  space.asked = asked_[lazy.space];
+  space.hot = hot_[lazy.space];
   spaces_.push_back(std::move(space));
   return {};
 }
 
-// In the order of memory.
-std::vector<store::PageExtent> PageHost::newest(std::vector<store::PageExtent> newest) {
-  std::sort(newest.begin(), newest.end(),
-            [](const store::PageExtent& a, const store::PageExtent& b) {
-              return std::pair(a.location.segment, a.location.block) >
-                     std::pair(b.location.segment, b.location.block);
-            });
-  uint64_t pages = 0;
-  auto end = newest.begin();
-  while (end != newest.end() && pages < kHotPagesMax) pages += (end++)->count;
-  newest.erase(end, newest.end());
-  std::sort(newest.begin(), newest.end(),
-            [](const store::PageExtent& a, const store::PageExtent& b) {
-              return a.first_page < b.first_page;
-            });
-  return newest;
-}
-
 Status PageHost::start() {
-  const std::string before = PD_TRY(last_pid());
-  PD_TRY(set_last_pid(std::to_string(free_numbers(taken_) - 1)));
-  std::unique_ptr<memory::ReadAhead> ahead = PD_TRY(memory::ReadAhead::create());
-  pager_ = PD_TRY(memory::Pager::create(std::move(spaces_), std::move(ahead), std::move(options_),
+  pager_ = PD_TRY(memory::Pager::create(std::move(spaces_), std::move(ahead_), std::move(options_),
                                         &progress_.pages_left));
-  thread_ = std::thread([this] {
-    // The disk has some milliseconds until the first touches come.
-    reader_.read_ahead(std::exchange(hot_, {}));
-    Status done = pager_->run();
-    if (!done.ok()) end_group(done.error());
-    close_segments();
+  return make_threads(1, [this]() -> Status {
+    thread_ = std::thread([this] {
+      Status done = pager_->run();
+      if (!done.ok()) end_group(done.error());
+      close_segments();
+    });
+    return {};
   });
-  PD_TRY(set_last_pid(before));
-  for (pid_t number : PD_TRY(kernel::proc::list_numbers("/proc/self/task"))) {
-    if (taken_.contains(number))
-      return Error(Code::kExists, "the pager has a number that the group needs");
-  }
-  return {};
 }
 
 // Nothing reads the epoch any more, and a file that the store has deleted takes space until then.
@@ -161,7 +170,10 @@ void PageHost::end_group(const Error& error) {
 }
 
 void PageHost::leave_builder(const std::function<void(std::vector<int>)>& work) {
-  if (pager_ == nullptr) return work({});
+  if (pager_ == nullptr) {
+    ahead_.reset();
+    return work({});
+  }
   const std::lock_guard lock(mutex_);
   pager_->begin_fill();
   pager_->with_descriptors([&](std::vector<int> numbers) {

@@ -4,12 +4,13 @@
 // engine keeps copies (memory::Pager::Options::keeper), and a thread that waits for a page goes on
 // waiting until it is killed.
 //
-// Its two threads are numbers in the group's PID namespace; they get ones that no task of the group
+// Its threads are numbers in the group's PID namespace; they get ones that no task of the group
 // needs.
 #pragma once
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -20,6 +21,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "memory/pager.h"
+#include "restore/outlook.h"
 #include "store/epoch_reader.h"
 
 namespace perdure::restore {
@@ -44,17 +46,22 @@ class PageHost {
            PageProgress* progress);
   ~PageHost();
 
+  // Reads what is likely to be touched first, while the engine makes the address spaces. After the
+  // last fork(2) of the builder: while a process with threads is being copied, every page costs an
+  // interrupt of the processor where the threads ran.
+  Status begin_reading(const std::vector<HotRun>& hot);
   // A message of encode_lazy_space().
   Status take(const std::string& message, Fd uffd);
-  // Once all were taken. Not earlier than needed: while a process with threads is being copied by
-  // fork(2), every page costs an interrupt of the processor where the threads ran.
+  // Once all were taken: pages that were read are placed, and touches served.
   Status start();
   // The group is about to run. Calls `work` with all descriptors that the pager needs, while it
   // opens and closes none.
   void leave_builder(const std::function<void(std::vector<int>)>& work);
 
  private:
-  static std::vector<store::PageExtent> newest(std::vector<store::PageExtent> extents);
+  std::shared_ptr<memory::PageSource> source_of(ObjectId space);
+  // Has threads made with numbers that nobody needs.
+  Status make_threads(pid_t count, const std::function<Status()>& make);
   void close_segments();
   [[noreturn]] void end_group(const Error& error);
 
@@ -62,8 +69,11 @@ class PageHost {
   const store::EpochReader& reader_;
   memory::Pager::Options options_;
   PageProgress& progress_;
+  pid_t next_number_;  // of a thread
+  std::map<ObjectId, std::shared_ptr<memory::PageSource>> sources_;
+  std::unique_ptr<memory::ReadAhead> ahead_;
+  std::map<ObjectId, memory::PageSet> asked_, hot_;  // of the latter, more than is asked at first
   std::vector<memory::Pager::Space> spaces_;
-  std::vector<store::PageExtent> hot_;
   std::mutex mutex_;  // guards segments_ once started
   std::vector<int> segments_;
   std::unique_ptr<memory::Pager> pager_;

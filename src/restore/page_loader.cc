@@ -14,9 +14,6 @@ namespace {
 
 using store::PageExtent;
 
-// 2 MiB: more takes longer to ask for than to wait for.
-constexpr uint64_t kNewestPages = 512;
-
 Status load_plain(const PageExtent& extent, Site* site, CallStream* stream) {
   const int fd = PD_TRY(site->reader.segment_fd(extent.location.segment));
   const uint64_t size = uint64_t{extent.count} * kPageSize;
@@ -60,22 +57,6 @@ Status load_pages(const object::Vma& vma, ObjectId inherited, Skeleton* skeleton
     PD_TRY(load_compressed(extent, skeleton, site));
   }
   return {};
-}
-
-void read_ahead(const object::Graph& graph, const store::EpochReader& reader,
-                uint64_t mapping_pages_min) {
-  std::vector<PageExtent> soon;
-  for (const auto& [id, space] : graph.address_spaces) {
-    for (const object::Vma& vma : space.vmas()) {
-      const std::vector<PageExtent> extents =
-          reader.extents(id, vma.start() >> kPageShift, (vma.end() - vma.start()) >> kPageShift);
-      uint64_t pages = 0;
-      for (const PageExtent& extent : extents) pages += extent.count;
-      if (pages < mapping_pages_min) soon.insert(soon.end(), extents.begin(), extents.end());
-    }
-  }
-  reader.read_ahead(std::move(soon));
-  reader.read_ahead_newest(kNewestPages);
 }
 
 Status open_segments(const object::Graph& graph, const store::EpochReader& reader) {

@@ -16,11 +16,6 @@ namespace perdure::restore {
 Status load_pages(const object::Vma& vma, ObjectId inherited, Skeleton* skeleton, Site* site,
                   BulkLoader* bulk, CallStream* stream);
 
-// Has the disk read, while processes are made, what is loaded before the group runs: the pages of
-// small mappings; of large ones, those that are likely to be touched first.
-void read_ahead(const object::Graph& graph, const store::EpochReader& reader,
-                uint64_t mapping_pages_min);
-
 // Opens every segment that the epoch's private memory lies in, so that skeletons inherit the
 // descriptors.
 Status open_segments(const object::Graph& graph, const store::EpochReader& reader);

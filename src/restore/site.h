@@ -18,6 +18,7 @@
 #include "object/graph.h"
 #include "restore/files.h"
 #include "restore/lazy_space.h"
+#include "restore/outlook.h"
 #include "restore/plan.h"
 #include "restore/remote_calls.h"
 #include "store/epoch_reader.h"
@@ -40,6 +41,7 @@ struct Skeleton {
 struct LazyPolicy {
   // Empty: none are.
   std::function<Status(const LazySpace&, const Fd& uffd)> hand_over;
+  const Outlook* outlook = nullptr;
   uint64_t mapping_pages_min = 64;  // smaller mappings are loaded at once
   uint64_t space_pages_min = 1024;  // 4 MiB load in the time that a pager takes to start
 };

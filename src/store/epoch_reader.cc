@@ -149,7 +149,7 @@ void EpochReader::read_ahead(std::vector<PageExtent> extents) const {
     return place_in_log(a) < place_in_log(b);
   });
   uint32_t segment = 0;
-  uint64_t from = 0, to = 0;
+  uint64_t from = 0, to = 0, frame = UINT64_MAX;
   int calls = 0;
   const auto read = [&] {
     const auto file = segments_->open(segment);
@@ -157,39 +157,25 @@ void EpochReader::read_ahead(std::vector<PageExtent> extents) const {
       kernel::start_reading((*file)->descriptor(), from, to - from);
     ++calls;
   };
-  for (const PageExtent& extent : extents) {
-    // With the frame's header, which has the checksums.
-    const Location& at = extent.location;
-    const uint64_t begin = at.slot == 0 ? uint64_t{at.block} * kBlockSize : at.byte_offset();
-    const uint64_t end = at.byte_offset() + extent.count * kPageSize;
-    if (at.segment != segment || begin > to + kReadAheadGap) {
+  const auto add = [&](uint32_t of, uint64_t begin, uint64_t end) {
+    if (of != segment || begin > to + kReadAheadGap) {
       if (to > from) read();
-      if (calls == kReadAheadCalls) return;
-      segment = at.segment;
+      segment = of;
       from = begin;
     }
     to = end;
+  };
+  for (const PageExtent& extent : extents) {
+    if (calls >= kReadAheadCalls) return;
+    const Location& at = extent.location;
+    const uint64_t header = uint64_t{at.block} * kBlockSize;
+    // With the frame's header, which has the checksums.
+    if (at.segment != segment || header != frame) add(at.segment, header, header + kBlockSize);
+    frame = header;
+    const uint64_t begin = at.compressed() ? header : at.byte_offset();
+    add(at.segment, begin, at.byte_offset() + extent.count * kPageSize);
   }
   if (to > from) read();
-}
-
-void EpochReader::read_ahead_newest(uint64_t pages) const {
-  std::vector<PageExtent> extents;
-  for (const auto& [object, state] : state_->objects) {
-    const std::vector<PageExtent> some = state.pages.extents();
-    extents.insert(extents.end(), some.begin(), some.end());
-  }
-  // Each has a page at least.
-  const auto newer = [](const PageExtent& a, const PageExtent& b) {
-    return place_in_log(a) > place_in_log(b);
-  };
-  const size_t most = std::min<size_t>(extents.size(), pages);
-  std::partial_sort(extents.begin(), extents.begin() + static_cast<ptrdiff_t>(most), extents.end(),
-                    newer);
-  size_t taken = 0;
-  for (uint64_t sum = 0; taken < most && sum < pages; ++taken) sum += extents[taken].count;
-  extents.resize(taken);
-  read_ahead(std::move(extents));
 }
 
 Result<int> EpochReader::segment_fd(uint32_t segment) const {

@@ -59,8 +59,6 @@ class EpochReader {
 
   // Has these pages read from the disk into the page cache, without waiting; a hint.
   void read_ahead(std::vector<PageExtent> extents) const;
-  // The same for about so many pages of those that were written last, which are in use most likely.
-  void read_ahead_newest(uint64_t pages) const;
 
   // A descriptor (buffered, read-only) of a segment that this epoch refers to; borrowed, valid as
   // long as this reader.

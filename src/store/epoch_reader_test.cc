@@ -162,12 +162,18 @@ TEST(EpochReaderFiles, PagesThatAreReadAheadComeIntoMemory) {
   const std::vector<PageExtent> extents = reader->extents(ObjectId(1));
   const int fd = PD_ASSERT_OK(reader->segment_fd(extents.front().location.segment));
   const uint64_t first = extents.front().location.byte_offset();
-  const uint64_t last = extents.back().location.byte_offset();
+  const PageExtent& frame = extents.back();
+  const PageExtent end = frame.clipped(frame.end() - 1, frame.end());
+  const uint64_t header = uint64_t{end.location.block} * kBlockSize;
+  const uint64_t last = end.location.byte_offset();
+  ASSERT_GT(last - header, 256u << 10);
   (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
   if (is_cached(fd, first)) GTEST_SKIP() << "this file system keeps what it is told to drop";
-  reader->read_ahead_newest(200);
-  for (int wait = 0; wait < 5000 && !is_cached(fd, last); ++wait) usleep(1000);
+  reader->read_ahead({end});
+  for (int wait = 0; wait < 5000 && !(is_cached(fd, last) && is_cached(fd, header)); ++wait)
+    usleep(1000);
   EXPECT_TRUE(is_cached(fd, last));
+  EXPECT_TRUE(is_cached(fd, header)) << "the checksums are in the header of the frame";
   EXPECT_FALSE(is_cached(fd, first));
   reader->read_ahead(extents);
   for (int wait = 0; wait < 5000 && !is_cached(fd, first); ++wait) usleep(1000);

@@ -1,0 +1,149 @@
+#include "restore/outlook.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "base/limits.h"
+#include "memory/read_ahead.h"
+
+namespace perdure::restore {
+namespace {
+
+using object::Vma;
+using store::PageExtent;
+
+// 8 MiB: read and placed in the time that it takes to make a process and give it its state.
+constexpr uint64_t kHotPagesMax = 2048;
+// More of a mapping is read as fast without being asked for.
+constexpr uint64_t kAtOncePagesMax = 2048;
+// What lies between is read with them.
+constexpr uint64_t kHotGapPages = 16;
+
+bool is_fit(const Vma& vma) {
+  return vma.kind() == Vma::ANONYMOUS && !vma.grows_down() && !vma.droppable() && !vma.locked();
+}
+
+uint64_t pages_in(const std::vector<PageExtent>& extents) {
+  uint64_t pages = 0;
+  for (const PageExtent& extent : extents) pages += extent.count;
+  return pages;
+}
+
+struct Candidate {
+  ObjectId space;
+  LazyMapping mapping;
+};
+
+struct Placed {
+  ObjectId space;
+  PageExtent extent;
+};
+
+bool is_newer(const Placed& a, const Placed& b) {
+  const auto place = [](const Placed& each) {
+    const store::Location& at = each.extent.location;
+    return std::tuple<uint32_t, uint32_t, uint16_t>(at.segment, at.block, at.slot);
+  };
+  return place(a) > place(b);
+}
+
+class Chooser {
+ public:
+  Chooser(const Outlook& outlook, const store::EpochReader& reader) : reader_(reader) {
+    for (const auto& [space, mappings] : outlook.lazy) {
+      for (const LazyMapping& mapping : mappings) candidates_.push_back({space, mapping});
+    }
+    std::stable_sort(candidates_.begin(), candidates_.end(),
+                     [](const Candidate& a, const Candidate& b) {
+                       return a.mapping.pages_stored < b.mapping.pages_stored;
+                     });
+  }
+
+  std::vector<HotRun> run() {
+    take_small_mappings();
+    take_newest();
+    return std::move(runs_);
+  }
+
+ private:
+  void take_small_mappings() {
+    for (; next_ < candidates_.size(); ++next_) {
+      const Candidate& candidate = candidates_[next_];
+      if (candidate.mapping.pages_stored > left_) return;
+      left_ -= candidate.mapping.pages_stored;
+      for (const PageExtent& extent : extents_of(candidate)) add(candidate.space, extent);
+    }
+  }
+
+  void take_newest() {
+    std::vector<Placed> placed;
+    for (; next_ < candidates_.size(); ++next_) {
+      for (const PageExtent& extent : extents_of(candidates_[next_]))
+        placed.push_back({candidates_[next_].space, extent});
+    }
+    // Each has a page at least.
+    const size_t most = std::min<size_t>(placed.size(), left_);
+    std::partial_sort(placed.begin(), placed.begin() + static_cast<ptrdiff_t>(most), placed.end(),
+                      is_newer);
+    size_t taken = 0;
+    for (uint64_t pages = 0; taken < most && pages < left_; ++taken)
+      pages += placed[taken].extent.count;
+    placed.resize(taken);
+    std::sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) {
+      return std::pair(a.space, a.extent.first_page) < std::pair(b.space, b.extent.first_page);
+    });
+    for (const Placed& each : placed) add(each.space, each.extent);
+  }
+
+  std::vector<PageExtent> extents_of(const Candidate& candidate) const {
+    const memory::PageRun& run = candidate.mapping.run;
+    return reader_.extents(candidate.space, run.first, run.count);
+  }
+
+  void add(ObjectId space, const PageExtent& extent) {
+    constexpr uint64_t kMost = memory::ReadAhead::kBlockPages;
+    for (uint64_t first = extent.first_page; first < extent.end();) {
+      HotRun* last = runs_.empty() ? nullptr : &runs_.back();
+      const bool follows = last != nullptr && last->space == space && first >= last->run.end() &&
+                           first - last->run.end() <= kHotGapPages &&
+                           first - last->run.first < kMost;
+      if (!follows) last = &runs_.emplace_back(HotRun{space, {first, 0}});
+      const uint64_t end = std::min(extent.end(), last->run.first + kMost);
+      last->run.count = end - last->run.first;
+      first = end;
+    }
+  }
+
+  const store::EpochReader& reader_;
+  std::vector<Candidate> candidates_;
+  size_t next_ = 0;
+  uint64_t left_ = kHotPagesMax;
+  std::vector<HotRun> runs_;
+};
+
+}  // namespace
+
+Outlook outlook_of(const object::Graph& graph, const store::EpochReader& reader,
+                   uint64_t mapping_pages_min) {
+  Outlook outlook;
+  for (const auto& [id, space] : graph.address_spaces) {
+    for (const Vma& vma : space.vmas()) {
+      const memory::PageRun run{vma.start() >> kPageShift, (vma.end() - vma.start()) >> kPageShift};
+      std::vector<PageExtent> extents = reader.extents(id, run.first, run.count);
+      const uint64_t pages = pages_in(extents);
+      if (is_fit(vma) && pages >= mapping_pages_min && pages > 0) {
+        outlook.lazy[id].push_back({run, pages});
+      } else if (pages <= kAtOncePagesMax) {
+        outlook.at_once.insert(outlook.at_once.end(), extents.begin(), extents.end());
+      }
+    }
+  }
+  return outlook;
+}
+
+std::vector<HotRun> hot_runs(const Outlook& outlook, const store::EpochReader& reader) {
+  return Chooser(outlook, reader).run();
+}
+
+}  // namespace perdure::restore
