@@ -36,9 +36,10 @@ class Connection {
   // In the middle of a request, or of one that never began: since when.
   bool overdue(uint64_t now_ns, uint64_t limit_ns) const;
 
-  bool waits = false;           // told when the group ends
-  bool holds_terminal = false;  // reads the group's terminal
-  bool idle_allowed = false;    // has made a request: may stay as long as it likes
+  bool waits = false;                       // told when the group ends
+  bool holds_terminal = false;              // reads the group's terminal
+  bool idle_allowed = false;                // has made a request: may stay as long as it likes
+  std::optional<control::Request> put_off;  // until it can be answered; nothing is read meanwhile
 
  private:
   struct Outgoing {

@@ -30,6 +30,7 @@ class EngineGroup final : public GroupControl {
   int next_service_ms() const override { return group_->next_service_ms(); }
   void serve() override { group_->serve(); }
   uint64_t lazy_pages_left() const override { return group_->lazy_pages_left(); }
+  bool awaits_pages() const override { return group_->awaits_pages(); }
   std::optional<std::string> lazy_failure() const override { return group_->lazy_failure(); }
   Status kill() override { return group_->kill(); }
   Status detach() override { return group_->detach(); }

@@ -62,6 +62,12 @@ void Pacer::note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns) {
   if (due_ns_ < end_ns) due_ns_ = end_ns;
 }
 
-void Pacer::postpone(uint64_t now_ns) { due_ns_ = now_ns + period_now_ns(); }
+void Pacer::postpone(uint64_t now_ns) {
+  if (!last_begin_ns_) {  // the very first: what follows is counted from it
+    last_begin_ns_ = now_ns;
+    ++missed_;
+  }
+  due_ns_ = now_ns + period_now_ns();
+}
 
 }  // namespace perdure::daemon

@@ -103,6 +103,14 @@ TEST(Pacer, AFailureInALongPeriodIsTriedAgainNotSooner) {
   EXPECT_EQ(*pacer.due_ns() - kStart, 60'000 * kMs);
 }
 
+TEST(Pacer, EpochsThatArePutOffBeforeTheFirstAreMissed) {
+  Pacer pacer;
+  pacer.set_period(10 * kMs, kStart);
+  for (uint64_t at = 0; at < 5; ++at) pacer.postpone(kStart + at * 10 * kMs);
+  pacer.note(Pacer::Outcome::kSaved, kStart + 50 * kMs, kStart + 51 * kMs);
+  EXPECT_EQ(pacer.missed(), 5u);
+}
+
 TEST(Pacer, ABusyDiskPutsTheNextEpochOff) {
   Pacer pacer;
   pacer.set_period(10 * kMs, kStart);

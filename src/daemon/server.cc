@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "daemon/message.h"
@@ -80,6 +81,7 @@ Result<ServerResult> Server::run() {
     drop_finished();
   }
   metrics_port_.reset();  // before anybody who is told of the end restores the group
+  refuse_put_off();
   if (result_->end == ServerEnd::kGroupEnded) tell_end();
   linger();
   return *result_;
@@ -99,14 +101,18 @@ bool Server::poll_once(int signal_fd) {
   entries[5] = {metrics_port_ ? metrics_port_->fd() : -1, POLLIN, 0};
   size_t count = kFixed;
   for (Connection& connection : connections_) {
-    short events = connection.wants_write() ? POLLIN | POLLOUT : POLLIN;
+    short events = connection.put_off ? 0 : POLLIN;
+    if (connection.wants_write()) events |= POLLOUT;
     entries[count++] = {connection.fd(), events, 0};
   }
   if (kernel::poll_until(std::span(entries).first(count), wake_ns()) < 0) return errno == EINTR;
 
   if (group_.next_service_ms() == 0) group_.serve();
   if (entries[4].revents != 0) persistence_.take_durable();
-  if (entries[1].revents == 0) persistence_.serve();
+  if (entries[1].revents == 0) {
+    answer_put_off();
+    persistence_.serve();
+  }
   if ((entries[3].revents & (POLLIN | POLLHUP)) != 0) drain_terminal();
   if (entries[5].revents != 0) serve_metrics();
   size_t at = kFixed;
@@ -157,10 +163,14 @@ void Server::accept_all() {
 
 void Server::serve(Connection& connection) {
   connection.receive(clock_.monotonic_ns());
+  answer_all(connection);
+}
+
+void Server::answer_all(Connection& connection) {
   // Whole requests that came before the end are still answered; more than a handful at once is no
   // client of ours.
   constexpr int kRequestsAtOnceMax = 16;
-  for (int served = 0; served < kRequestsAtOnceMax && !result_; ++served) {
+  for (int served = 0; served < kRequestsAtOnceMax && !result_ && !connection.put_off; ++served) {
     auto request = connection.next_request();
     if (!request.ok()) {
       connection.send(failure_of(request.error()));
@@ -168,7 +178,33 @@ void Server::serve(Connection& connection) {
       return;
     }
     if (!request->has_value()) return;
-    answer(connection, **request);
+    if (must_wait(**request)) {
+      connection.put_off = std::move(**request);
+    } else {
+      answer(connection, **request);
+    }
+  }
+}
+
+bool Server::must_wait(const control::Request& request) const {
+  return (request.has_checkpoint() || request.has_detach()) && group_.awaits_pages();
+}
+
+void Server::answer_put_off() {
+  for (Connection& connection : connections_) {
+    if (!connection.put_off || result_ || must_wait(*connection.put_off)) continue;
+    const control::Request request = *std::exchange(connection.put_off, std::nullopt);
+    answer(connection, request);
+    answer_all(connection);
+  }
+}
+
+void Server::refuse_put_off() {
+  Error why(Code::kGone, result_->end == ServerEnd::kGroupEnded
+                             ? group_.lazy_failure().value_or("the group has ended")
+                             : "the engine was told to leave");
+  for (Connection& connection : connections_) {
+    if (std::exchange(connection.put_off, std::nullopt)) connection.send(failure_of(why));
   }
 }
 

@@ -1,6 +1,7 @@
 // The engine's event loop: clients on the control socket, the group's end, its terminal while
 // nobody looks, and signals to the engine. It runs on the engine's main thread; while a checkpoint
-// runs, clients wait. Periodic epochs are made here too (daemon/persistence.h).
+// runs, clients wait. What needs memory that a lazy restore has not brought yet is put off, and
+// everybody else is answered meanwhile. Periodic epochs are made here too (daemon/persistence.h).
 //
 // Invariants: at most one connection holds the terminal, and while one does the server does not
 // read it. A client that breaks the protocol loses its connection and nothing else. Only this user
@@ -56,7 +57,11 @@ class Server {
  private:
   void accept_all();
   void serve(Connection& connection);
+  void answer_all(Connection& connection);
   void answer(Connection& connection, const control::Request& request);
+  bool must_wait(const control::Request& request) const;
+  void answer_put_off();
+  void refuse_put_off();
   control::Response status_of(const Connection& connection) const;
   control::StatusReply status() const;
   void serve_metrics();

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <random>
 #include <thread>
 
@@ -25,6 +27,8 @@ class TestTask final : public EngineTask {
   Result<std::unique_ptr<GroupControl>> begin(control::Started&) override {
     if (!begin_result.ok()) return Error(begin_result.error());
     auto group = TestGroup::start(command, terminal);
+    group->awaits = awaits;
+    made = group.get();
     return std::unique_ptr<GroupControl>(std::move(group));
   }
   void undo() override { undone = true; }
@@ -34,6 +38,8 @@ class TestTask final : public EngineTask {
   TestTerminal terminal = TestTerminal::kNone;
   Status lock_result;
   Status begin_result;
+  bool awaits = false;
+  TestGroup* made = nullptr;  // as long as the engine runs
   bool undone = false;
   bool finished = false;
 };
@@ -103,6 +109,57 @@ TEST_F(ServerTest, CheckpointReportsAndFailsByName) {
   EXPECT_EQ(refused.error().code(), Code::kUnsupported);
   EXPECT_EQ(refused.error().remedy(), "close it");
   EXPECT_EQ(client.checkpoint({.durable = false, .keep = 3})->epoch, Epoch(2));
+}
+
+// Another client's request that waits for pages.
+class PutOff {
+ public:
+  template <typename Ask>
+  explicit PutOff(Ask ask) : thread_([this, ask] { ask(&status_, &done_); }) {}
+  ~PutOff() { thread_.join(); }
+  bool done() const { return done_; }
+  const Status& join() {
+    while (!done_) usleep(1000);
+    return status_;
+  }
+
+ private:
+  Status status_;
+  std::atomic<bool> done_ = false;
+  std::thread thread_;
+};
+
+TEST_F(ServerTest, WhilePagesAreMissingEverybodyElseIsAnswered) {
+  task_.awaits = true;
+  ASSERT_TRUE(start().ok());
+  PutOff saving([this](Status* status, std::atomic<bool>* done) {
+    auto report = connect().checkpoint({});
+    if (!report.ok()) *status = report.error();
+    *done = true;
+  });
+  for (int look = 0; look < 20; ++look) {
+    ASSERT_TRUE(connect().status().ok());
+    usleep(2000);
+  }
+  EXPECT_FALSE(saving.done());
+  EXPECT_EQ(task_.made->epochs, 0u);
+  task_.made->awaits = false;
+  EXPECT_TRUE(saving.join().ok());
+  EXPECT_EQ(connect().status()->persistence().captured(), 1u);
+}
+
+TEST_F(ServerTest, WhoWaitsForPagesOfAGroupThatEndsIsTold) {
+  task_.awaits = true;
+  ASSERT_TRUE(start().ok());
+  PutOff leaving([this](Status* status, std::atomic<bool>* done) {
+    *status = connect().detach();
+    *done = true;
+  });
+  usleep(20'000);
+  EXPECT_FALSE(leaving.done());
+  EXPECT_TRUE(connect().kill().ok());
+  ASSERT_FALSE(leaving.join().ok());
+  EXPECT_EQ(leaving.join().error().code(), Code::kGone);
 }
 
 TEST_F(ServerTest, TheEndReachesWhoWaits) {

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,6 +40,10 @@ class TestGroup final : public GroupControl {
   std::vector<pid_t> processes() const override { return {pid_}; }
   pid_t root_pid() const override { return pid_; }
 
+  bool awaits_pages() const override { return awaits; }
+  int next_service_ms() const override { return awaits ? 1 : -1; }
+
+  std::atomic<bool> awaits = false;  // whether pages of a lazy restore are to come
   uint64_t epochs = 0;
   uint64_t kept = 0;
   bool detached = false;

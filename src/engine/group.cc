@@ -128,6 +128,8 @@ void Group::serve() {
   serve_preparation(state_.get());
 }
 
+bool Group::awaits_pages() const { return state_->missing_pages != nullptr; }
+
 uint64_t Group::lazy_pages_left() const {
   return state_->missing_pages == nullptr ? 0 : state_->missing_pages->left();
 }

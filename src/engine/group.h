@@ -56,6 +56,8 @@ class Group {
   void serve();
   // Pages of a lazy restore that are still to come; why the group was ended, if one could not.
   uint64_t lazy_pages_left() const;
+  // checkpoint() and detach() wait for them; serve() finds out that the last one is there.
+  bool awaits_pages() const;
   std::optional<std::string> lazy_failure() const;
   // SIGKILL to every process of the group.
   Status kill();

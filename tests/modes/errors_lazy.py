@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 
 from scene import Failure, alive, await_true, main, python
@@ -103,6 +104,50 @@ def case_lazy_pages_left_are_told(scene):
     left = scene.perdure.json("ps", *scene.store())[0]["lazy_pages_left"]
     if left > report["lazy_pages"] - (MEGABYTES - 1) * 256:
         raise Failure(f"ps shows {left} pages to come, of {report['lazy_pages']}")
+
+
+def case_lazy_checkpoint_waits_alone(scene):
+    """A checkpoint waits for the pages; everybody else is answered meanwhile, and periodic epochs are missed."""
+    holder(scene)
+    restore_late(scene, "delay_ms=2000")
+    scene.perdure.call("resume", "--every", "20ms", *scene.store(), scene.name)
+    command = [scene.perdure.binary, "checkpoint", "--wait", "--json", *scene.store(), scene.name]
+    with subprocess.Popen(command, env=scene.workspace.environment(), stdout=subprocess.PIPE, text=True) as waiting:
+        answered = 0
+        while waiting.poll() is None:
+            begin = time.monotonic()
+            row = scene.perdure.json("ps", *scene.store())[0]
+            if time.monotonic() - begin > 1:
+                raise Failure("ps was kept waiting")
+            answered += row["lazy_pages_left"] > 0
+            time.sleep(0.02)
+        saved = json.loads(waiting.stdout.read())
+    if saved["epoch"] < 2 or answered < 10:
+        raise Failure(f"{saved}, {answered} answers while pages were missing")
+    periodic = scene.perdure.json("ps", *scene.store())[0]["periodic"]
+    if periodic["missed"] < 50:
+        raise Failure(f"put-off epochs are not counted as missed: {periodic}")
+
+
+def case_lazy_detach_gives_way(scene):
+    """Who asks for a detach and goes away has changed nothing; a kill ends the wait."""
+    holder(scene)
+    restore_late(scene, "delay_ms=60000")
+    command = [scene.perdure.binary, "detach", *scene.store(), scene.name]
+    for end in ("asker", "group"):
+        with subprocess.Popen(command, env=scene.workspace.environment(), stderr=subprocess.PIPE, text=True) as waiting:
+            time.sleep(0.2)
+            if waiting.poll() is not None:
+                raise Failure("detached although pages are missing")
+            if end == "asker":
+                waiting.kill()
+            else:
+                scene.perdure.kill()
+            said = waiting.communicate(timeout=20)[1]
+        if end == "asker" and not scene.perdure.json("ps", *scene.store())[0]["lazy_pages_left"]:
+            raise Failure("the group has no pages to come any more")
+    if "perdure: the group has ended" not in said:
+        raise Failure(f"detach of a group that was killed: {said}")
 
 
 def case_lazy_damage_is_refused_eagerly(scene):
