@@ -15,7 +15,8 @@
 
 namespace perdure::capture {
 
-// Measures the lag of each processor's task clock once; owned by the tracer thread.
+// Measures the lag of each processor's task clock once, by standing on it. Used by one thread at a
+// time.
 class TaskClock {
  public:
   // CLOCK_MONOTONIC nanoseconds for a task clock reading of a processor; 0 if it cannot be told.
