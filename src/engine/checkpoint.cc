@@ -70,6 +70,7 @@ class Checkpoint {
   void prepare() {
     const FaultsHeld later;
     if (look_ahead(&state_) >= kSurveyBytesMin) return;
+    state_.images.make();
     if (!while_frozen(&Checkpoint::prepare_stopped).ok()) return state_.forget_epoch();
     // Its memory stays with the store.
     if (auto writer = state_.store->begin_epoch(); writer.ok())

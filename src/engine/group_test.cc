@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "engine/core_file.h"
 #include "memory/tracker.h"
 #include "store/store.h"
 
@@ -189,6 +191,27 @@ TEST_F(GroupTest, AGroupIsEnteredSoonAfterItsStart) {
   const std::string text(std::istreambuf_iterator<char>(maps), {});
   EXPECT_NE(text.find("perdure-batch"), std::string::npos);
   expect_ok(group->checkpoint({}));
+  lose(std::move(group));
+}
+
+TEST_F(GroupTest, WhatOthersChangeOfAGroupThatWasEnteredIsInItsFirstEpoch) {
+  std::unique_ptr<Group> group = start({"sleep", "1000"});
+  ASSERT_NE(group, nullptr);
+  serve_for(group.get(), 200);
+  const rlimit fewer{77, 78};
+  ASSERT_EQ(prlimit(group->processes().front(), RLIMIT_NOFILE, &fewer, nullptr), 0);
+  Result<CheckpointReport> report = group->checkpoint({});
+  expect_ok(report);
+  auto reader = group->store().read_epoch(report->epoch);
+  ASSERT_TRUE(reader.ok());
+  Result<object::Graph> graph = load_graph(**reader);
+  ASSERT_TRUE(graph.ok());
+  ASSERT_EQ(graph->processes.size(), 1u);
+  const object::Process& process = graph->processes.begin()->second;
+  bool found = false;
+  for (const object::Limit& limit : process.limits())
+    found = found || (limit.soft() == 77 && limit.hard() == 78);
+  EXPECT_TRUE(found);
   lose(std::move(group));
 }
 

@@ -1,6 +1,7 @@
 #include "kernel/btf.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ constexpr size_t kBytesMax = size_t{64} << 20;
 constexpr uint32_t kNestingMax = 8;
 constexpr uint32_t kDescriptionBytes = 12;  // name, info, and a size or another type's number
 constexpr uint32_t kMemberBytes = 12;
+constexpr uint32_t kUsualBytes = 20;  // of a type's description with its members
 constexpr uint32_t kStructKind = 4, kUnionKind = 5;
 
 // The file's header, of which later versions may have a longer one.
@@ -83,7 +85,16 @@ Result<Btf> Btf::read_kernel() {
   struct stat status = {};
   if (::fstat(file.get(), &status) != 0) return Error::system(errno, "look at", kPath);
   if (static_cast<uint64_t>(status.st_size) > kBytesMax) return corrupt("too long");
-  std::vector<uint8_t> bytes(static_cast<size_t>(status.st_size));
+  const auto size = static_cast<size_t>(status.st_size);
+  Btf btf;
+  // Linux 6.16; a copy takes longer than all that is done with it.
+  void* const mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (mapped != MAP_FAILED) {
+    btf.mapping_ = std::unique_ptr<void, Unmap>(mapped, Unmap{size});
+    btf.bytes_ = Bytes(static_cast<const uint8_t*>(mapped), size);
+    return parse_owned(std::move(btf));
+  }
+  std::vector<uint8_t> bytes(size);
   for (size_t done = 0; done < bytes.size();) {
     const ssize_t count = ::read(file.get(), bytes.data() + done, bytes.size() - done);
     if (count < 0 && errno == EINTR) continue;
@@ -93,7 +104,17 @@ Result<Btf> Btf::read_kernel() {
   return parse(std::move(bytes));
 }
 
+void Btf::Unmap::operator()(void* memory) const { (void)::munmap(memory, size); }
+
 Result<Btf> Btf::parse(std::vector<uint8_t> bytes) {
+  Btf btf;
+  btf.copy_ = std::move(bytes);
+  btf.bytes_ = btf.copy_;
+  return parse_owned(std::move(btf));
+}
+
+Result<Btf> Btf::parse_owned(Btf btf) {
+  const Bytes bytes = btf.bytes_;
   Header header = {};
   if (bytes.size() < sizeof(header) || bytes.size() > kBytesMax) return corrupt("no header");
   std::memcpy(&header, bytes.data(), sizeof(header));
@@ -105,8 +126,6 @@ Result<Btf> Btf::parse(std::vector<uint8_t> bytes) {
       header.strings_length == 0 || bytes[strings + header.strings_length - 1] != 0) {
     return corrupt("parts lie outside");
   }
-  Btf btf;
-  btf.bytes_ = std::move(bytes);
   btf.types_ = static_cast<uint32_t>(types);
   btf.types_end_ = btf.types_ + header.types_length;
   btf.strings_ = static_cast<uint32_t>(strings);
@@ -116,6 +135,7 @@ Result<Btf> Btf::parse(std::vector<uint8_t> bytes) {
 }
 
 Status Btf::index() {
+  index_.reserve((types_end_ - types_) / kUsualBytes);
   index_.push_back(Type());
   for (uint32_t at = types_; at < types_end_;) {
     if (types_end_ - at < kDescriptionBytes) return corrupt("a type is cut off");

@@ -3,7 +3,9 @@
 // MB.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -41,6 +43,7 @@ class Btf {
     uint32_t info = 0;
   };
   Btf() = default;
+  static Result<Btf> parse_owned(Btf btf);
   Status index();
   struct Found {
     uint32_t offset = 0;
@@ -53,7 +56,14 @@ class Btf {
   bool string_is(uint32_t offset, std::string_view text) const;
   uint32_t word_at(uint32_t offset) const;
 
-  std::vector<uint8_t> bytes_;
+  // Whose bytes they are: the kernel's own, mapped, or a copy.
+  struct Unmap {
+    size_t size;
+    void operator()(void* memory) const;
+  };
+  std::unique_ptr<void, Unmap> mapping_;
+  std::vector<uint8_t> copy_;
+  Bytes bytes_;
   uint32_t strings_ = 0;      // where the strings begin
   uint32_t strings_end_ = 0;  // and end
   uint32_t types_ = 0, types_end_ = 0;

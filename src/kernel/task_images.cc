@@ -172,7 +172,11 @@ Status TaskImages::take(pid_t pid) {
 }
 
 void LazyTaskImages::wanted_again() {
-  if (forbidden_ || ++wanted_ != kWantedOften) return;
+  if (++wanted_ == kWantedOften) make();
+}
+
+void LazyTaskImages::make() {
+  if (forbidden_ || images_ != nullptr) return;
   const Result<Btf> btf = Btf::read_kernel();
   if (!btf.ok()) return;
   auto made = TaskImages::create(*btf);

@@ -88,6 +88,8 @@ class LazyTaskImages {
  public:
   // Counts; makes it when it was called often. Before a stop.
   void wanted_again();
+  // Makes it now: some milliseconds.
+  void make();
   void forbid() { forbidden_ = true; }
   // Null: there is none.
   TaskImages* get() { return images_.get(); }

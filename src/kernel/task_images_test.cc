@@ -246,5 +246,22 @@ TEST(TaskImages, AProcessThatEndedIsGone) {
   EXPECT_FALSE(images->look(pid).ok());
 }
 
+TEST(LazyTaskImages, AreMadeAtOnceIfTheyShallBe) {
+  SKIP_WITHOUT(make_images());
+  LazyTaskImages images;
+  EXPECT_EQ(images.get(), nullptr);
+  images.make();
+  TaskImages* const made = images.get();
+  EXPECT_NE(made, nullptr);
+  EXPECT_NE(images.files(), nullptr);
+  for (int i = 0; i < 100; ++i) images.wanted_again();
+  EXPECT_EQ(images.get(), made);
+  LazyTaskImages forbidden;
+  forbidden.forbid();
+  forbidden.make();
+  for (int i = 0; i < 100; ++i) forbidden.wanted_again();
+  EXPECT_EQ(forbidden.get(), nullptr);
+}
+
 }  // namespace
 }  // namespace perdure::kernel
