@@ -14,10 +14,12 @@ AlignedBuffer::AlignedBuffer(size_t size) : size_(size) {
   PD_ASSERT(data_ != nullptr);
 }
 
-void AlignedBuffer::touch() {
-  if (touched_) return;
-  for (size_t at = 0; at < size_; at += kPageSize) data_.get()[at] = 0;
-  touched_ = true;
+void AlignedBuffer::touch(size_t bytes) {
+  PD_ASSERT(bytes <= size_);
+  for (; touched_ < bytes; touched_ += kPageSize) {
+    volatile uint8_t* const at = data_.get() + touched_;
+    *at = *at;
+  }
 }
 
 IoQueue::IoQueue(std::shared_ptr<Device> device, Thread thread, const Fd* settled)

@@ -31,8 +31,8 @@ class AlignedBuffer {
   uint8_t* data() const { return data_.get(); }
   size_t size() const { return size_; }
   bool valid() const { return data_ != nullptr; }
-  // Has the system give all of its memory now.
-  void touch();
+  // Has the system give its memory up to there now; what is in it stays.
+  void touch(size_t bytes);
 
  private:
   struct Free {
@@ -40,7 +40,7 @@ class AlignedBuffer {
   };
   std::unique_ptr<uint8_t, Free> data_;
   size_t size_ = 0;
-  bool touched_ = false;
+  size_t touched_ = 0;  // of its bytes, at least
 };
 
 class IoQueue {

@@ -44,6 +44,19 @@ TEST_P(IoQueueTest, BuffersComeBack) {
   PD_ASSERT_OK(queue.wait(queue.now()));
 }
 
+TEST(AlignedBuffer, IsThereAsFarAsItWasTouchedAndKeepsItsContent) {
+  constexpr size_t kBytes = size_t{64} << 20;  // too large to be memory that was used before
+  AlignedBuffer buffer(kBytes);
+  std::memset(buffer.data(), 7, kBlockSize);
+  EXPECT_FALSE(testing::is_resident(Bytes(buffer.data(), 100 * kPageSize)));
+  buffer.touch(100 * kPageSize);
+  EXPECT_TRUE(testing::is_resident(Bytes(buffer.data(), 100 * kPageSize)));
+  EXPECT_FALSE(testing::is_resident(Bytes(buffer.data(), kBytes)));
+  EXPECT_EQ(buffer.data()[kBlockSize - 1], 7);
+  buffer.touch(kBytes);
+  EXPECT_TRUE(testing::is_resident(Bytes(buffer.data(), kBytes)));
+}
+
 TEST_P(IoQueueTest, NothingIsExecutedBehindAFailure) {
   IoQueue queue(device_, GetParam());
   disk_->fail_at(disk_->operations() + 1, Code::kIo);

@@ -88,6 +88,14 @@ MutableBytes LogWriter::room_in_frame() {
   return {page_slot(frame_.count), (frame_.capacity - frame_.count) * kPageSize};
 }
 
+Status LogWriter::make_room(Epoch epoch, uint64_t bytes) {
+  const size_t front = std::min<uint64_t>(PD_TRY(page_buffer(epoch)).size(), bytes);
+  const bool compresses = setup_.compress == Compress::kYes;
+  AlignedBuffer& buffer = compresses ? raw_pages_ : buffer_;
+  buffer.touch(static_cast<size_t>(page_slot(frame_.count) - buffer.data()) + front);
+  return Ok{};
+}
+
 bool LogWriter::adopt(AlignedBuffer* buffer) {
   const bool fills_it =
       has_segment() && fill_ == 0 &&

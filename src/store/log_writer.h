@@ -62,6 +62,8 @@ class LogWriter {
   Result<MutableBytes> page_buffer(Epoch epoch);
   // The room that is left in the open frame of pages; empty if none is open.
   MutableBytes room_in_frame();
+  // Has the system give the memory for so many bytes of pages there, if there is room for them.
+  Status make_room(Epoch epoch, uint64_t bytes);
   // Makes this the write buffer if a frame of pages that begins at its front would fill it: pages
   // that lie there already are not copied. False: the buffer is still the caller's.
   bool adopt(AlignedBuffer* buffer);

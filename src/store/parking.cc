@@ -21,7 +21,7 @@ void Parking::make_room(uint64_t bytes) {
   PD_ASSERT(!open_);
   while (buffers_.size() * kRoomBytes < bytes) {
     buffers_.push_back(queue_.take_spare());
-    buffers_.back().touch();
+    buffers_.back().touch(IoQueue::kBufferBytes);
   }
   orders_.reserve(bytes / kPageSize + kOrdersBeside);
 }

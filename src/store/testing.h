@@ -2,7 +2,9 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -48,6 +50,15 @@ class TemporaryDirectory {
 };
 
 using Page = std::vector<uint8_t>;
+
+// Whether memory is there for all of these bytes, which begin at a page.
+inline bool is_resident(Bytes bytes) {
+  std::vector<unsigned char> pages((bytes.size() + kPageSize - 1) / kPageSize);
+  void* const start = const_cast<uint8_t*>(bytes.data());
+  if (::mincore(start, bytes.size(), pages.data()) != 0) std::abort();
+  return std::all_of(pages.begin(), pages.end(),
+                     [](unsigned char page) { return (page & 1) != 0; });
+}
 
 inline Bytes bytes_of_text(const std::string& text) {
   return Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());

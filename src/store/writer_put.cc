@@ -174,6 +174,7 @@ Result<MutableBytes> WriterCore::page_buffer() {
 Status WriterCore::make_room(uint64_t bytes) {
   PD_ASSERT(filling() && !parking_.is_open());
   const uint64_t front = PD_TRY(log_.page_buffer(epoch_)).size();
+  PD_TRY(log_.make_room(epoch_, bytes));
   parking_.make_room(std::min(bytes - std::min(bytes, front), kParkedBytesMax));
   return Ok{};
 }

@@ -97,6 +97,23 @@ TEST_P(WriterWindow, WhatIsPutInItMeansTheSame) {
   }
 }
 
+TEST_P(WriterWindow, RoomThatWasMadeIsMemoryThatIsThere) {
+  const auto writer = PD_ASSERT_OK(store_->begin_epoch());
+  put_in_place(*writer, model_, 0, 10, 1, 1000);
+  constexpr uint64_t kRoom = uint64_t{3} << 20;
+  PD_ASSERT_OK(writer->make_room(kRoom));
+  writer->enter_window();
+  for (uint64_t done = 0; done < kRoom;) {
+    const MutableBytes room = PD_ASSERT_OK(writer->page_buffer());
+    EXPECT_TRUE(testing::is_resident(room)) << done;
+    put_in_place(*writer, model_, 1000 + done / kPageSize, room.size() / kPageSize, 1, 1'000'000);
+    done += room.size();
+  }
+  PD_ASSERT_OK(writer->leave_window());
+  PD_ASSERT_OK(writer->commit({}));
+  expect_stored(Epoch(1));
+}
+
 TEST_P(WriterWindow, AnEpochGivenUpInItLeavesNothing) {
   auto writer = PD_ASSERT_OK(store_->begin_epoch());
   put_in_place(*writer, model_, 0, 500, 1, 1000);
