@@ -63,7 +63,7 @@ void CutOfLargeProcess(benchmark::State& state) {
 }
 BENCHMARK(CutOfLargeProcess)
     ->ArgNames({"GiB", "dirty", "together", "guided"})
-    ->ArgsProduct({{1, 10}, {1, 256}, {0, 1}, {0, 1}})
+    ->ArgsProduct({{1, 10}, {1, 256, 4096, 16384}, {0, 1}, {0, 1}})
     ->Unit(benchmark::kMicrosecond)
     ->Iterations(60);
 

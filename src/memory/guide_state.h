@@ -22,6 +22,8 @@ inline constexpr uint64_t kLockRecords = 256;
 // power of two.
 inline constexpr uint64_t kFaultRecords = 8192;
 inline constexpr uint64_t kFaultRecordBits = 13;
+// More places than these take longer to look at one by one than the blocks that they lie in.
+inline constexpr uint64_t kFaultPagesMax = 512;
 static_assert(kFaultRecords == uint64_t{1} << kFaultRecordBits);
 // The lower bits of a fault's record are the page's number; the others are which round of the ring
 // it is of, from 1: until that is there the record is not complete.

@@ -116,4 +116,16 @@ PageSet PageSet::without(const PageSet& other) const {
   return out;
 }
 
+PageSet PageSet::coalesced(uint64_t gap) const {
+  PageSet out;
+  uint64_t end = 0;
+  for (const PageRun& run : runs_) {
+    const bool near = end != 0 && run.first - end <= gap;
+    const uint64_t first = near ? end : run.first;
+    out.add(PageRun{first, run.end() - first});
+    end = run.end();
+  }
+  return out;
+}
+
 }  // namespace perdure::memory

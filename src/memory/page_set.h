@@ -40,6 +40,8 @@ class PageSet {
   PageSet united(const PageSet& other) const;
   PageSet intersected(const PageSet& other) const;
   PageSet without(const PageSet& other) const;
+  // With all gaps between runs filled that have at most so many pages.
+  PageSet coalesced(uint64_t gap) const;
 
  private:
   std::vector<PageRun> runs_;

@@ -60,6 +60,14 @@ TEST(PageSet, CutsSeveralHolesOutOfOneRunAndOneHoleOutOfSeveralRuns) {
   EXPECT_EQ(set_of({{0, 2}, {4, 2}, {8, 2}}).without(set_of({{1, 8}})), set_of({{0, 1}, {9, 1}}));
 }
 
+TEST(PageSet, GapsAreFilledUpToALength) {
+  const PageSet set = set_of({{1, 1}, {4, 1}, {8, 2}, {20, 1}});
+  EXPECT_EQ(set.coalesced(2), set_of({{1, 4}, {8, 2}, {20, 1}}));
+  EXPECT_EQ(set.coalesced(3), set_of({{1, 9}, {20, 1}}));
+  EXPECT_EQ(set.coalesced(1), set);
+  EXPECT_TRUE(PageSet().coalesced(9).empty());
+}
+
 // Every operation agrees with std::set on many random sets.
 TEST(PageSet, AgreesWithAModel) {
   std::mt19937 random(7);

@@ -53,14 +53,7 @@ Result<Scan> PagemapScanTracker::pass(std::span<const Area> areas) {
   // Opened each time, because the descriptor stays with the address space that the process has now.
   const Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   const Places places = scope_.places_for_pass(areas, ledger_);
-  PageSet written;
-  for (const PageRun& run : places.look.runs()) {
-    const PageSet part =
-        PD_TRY(walker_.scan_written(pagemap, run.first << kPageShift, run.end() << kPageShift));
-    ledger_.note_written(part);
-    for (const PageRun& each : part.runs()) written.add(each);
-  }
-  scope_.settle_written(written);
+  scope_.settle_written(PD_TRY(scan_written(pagemap, places.look)));
   return ledger_.settle_written(pages_of(areas, AreaKind::kAnonymous));
 }
 
@@ -72,7 +65,12 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   const PageSet anonymous = places.look.intersected(pages_of(areas, AreaKind::kAnonymous));
   PageSet span;
   span.add_bytes(areas.front().start, areas.back().end);
-  const PageWalker::Look found = PD_TRY(look(pagemap, places.look.intersected(span)));
+  const PageSet faulted = places.only_faults.intersected(span);
+  const PageSet looked = places.look.without(places.only_faults).intersected(span);
+  const PageSet written = PD_TRY(scan_written(pagemap, faulted));
+  // A fault that wrote nothing may have found a page gone that was given up with MADV_FREE.
+  const PageSet read = scope_.faulted_for_reading(areas, ledger_, written).intersected(faulted);
+  const PageWalker::Look found = PD_TRY(look(pagemap, looked.united(read.coalesced(kGapPages))));
   ledger_.note_written(PD_TRY(walker_.protect(pagemap, found.written)));
   const PageSet others = PD_TRY(unprotected(pagemap, places.unregistered));
   const PageSet fresh = others.intersected(anonymous);
@@ -81,7 +79,9 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   const PageSet in_files = others.intersected(pages_of(areas, AreaKind::kFilePrivate));
   const PageSet steady = in_files.intersected(places.steady).intersected(ledger_.known());
   ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files.without(steady))));
-  const PageSet populated = anonymous.without(found.empty).united(in_files);
+  const PageSet filled =
+      looked.united(faulted.intersected(ledger_.known())).without(found.empty).united(written);
+  const PageSet populated = anonymous.intersected(filled).united(in_files);
   const std::vector<Area> registered = PD_TRY(register_areas(places, areas, populated));
   Scan scan =
       places.everything ? ledger_.settle(populated) : ledger_.settle_within(places.look, populated);
@@ -104,6 +104,18 @@ Result<PageWalker::Look> PagemapScanTracker::look(const Fd& pagemap, const PageS
     for (const PageRun& each : part.guard.runs()) all.guard.add(each);
   }
   return all;
+}
+
+// What was written since, which is protected again.
+Result<PageSet> PagemapScanTracker::scan_written(const Fd& pagemap, const PageSet& places) {
+  PageSet written;
+  for (const PageRun& run : places.runs()) {
+    const PageSet part =
+        PD_TRY(walker_.scan_written(pagemap, run.first << kPageShift, run.end() << kPageShift));
+    ledger_.note_written(part);
+    for (const PageRun& each : part.runs()) written.add(each);
+  }
+  return written;
 }
 
 Result<PageSet> PagemapScanTracker::unprotected(const Fd& pagemap, const PageSet& places) {

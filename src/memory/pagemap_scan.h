@@ -50,6 +50,7 @@ class PagemapScanTracker final : public Tracker {
   Result<Scan> cut(std::span<const Area> areas);
   void follow_guide();
   Result<PageWalker::Look> look(const Fd& pagemap, const PageSet& places);
+  Result<PageSet> scan_written(const Fd& pagemap, const PageSet& places);
   Result<PageSet> unprotected(const Fd& pagemap, const PageSet& places);
   Result<std::vector<Area>> register_areas(const Places& places, std::span<const Area> areas,
                                            const PageSet& populated);

@@ -9,8 +9,6 @@
 namespace perdure::memory {
 namespace {
 
-// A call for a place of its own costs about as much as walking over so many pages.
-constexpr uint64_t kGapPages = 512;
 // The same where each page is asked whether it is the file's.
 constexpr uint64_t kFileGapPages = 32;
 
@@ -31,19 +29,6 @@ bool was_there(std::span<const Area> areas, const Area& area) {
   return found != areas.end() && *found == area;
 }
 
-// Closes gaps of no more than so many pages.
-PageSet coalesced(const PageSet& pages, uint64_t gap) {
-  PageSet out;
-  uint64_t end = 0;
-  for (const PageRun& run : pages.runs()) {
-    const bool near = end != 0 && run.first - end <= gap;
-    const uint64_t first = near ? end : run.first;
-    out.add(PageRun{first, run.end() - first});
-    end = run.end();
-  }
-  return out;
-}
-
 }  // namespace
 
 Places ScanScope::places_for_pass(std::span<const Area> areas, const PageLedger& ledger) {
@@ -54,7 +39,7 @@ Places ScanScope::places_for_pass(std::span<const Area> areas, const PageLedger&
   if (space_->everything()) return places;
   places.everything = false;
   places.look =
-      coalesced(space_->touched(areas, ledger.known()), kGapPages).intersected(places.look);
+      space_->touched(areas, ledger.known()).coalesced(kGapPages).intersected(places.look);
   return places;
 }
 
@@ -64,7 +49,8 @@ Places ScanScope::places_for_cut(std::span<const Area> areas, const PageLedger& 
   if (space_ != nullptr) space_->collect();
   const bool everything = space_ == nullptr || space_->everything();
   const PageSet registered = everything ? PageSet() : registered_.without(space_->mappings());
-  const PageSet touched = everything ? PageSet() : space_->touched(areas, ledger.known());
+  const PageSet faulted = everything ? PageSet() : space_->faulted(areas, ledger.known());
+  const PageSet touched = everything ? PageSet() : faulted.united(space_->called());
   for (const Area& area : areas) {
     PageSet pages;
     pages.add_bytes(area.start, area.end);
@@ -86,12 +72,14 @@ Places ScanScope::places_for_cut(std::span<const Area> areas, const PageLedger& 
     return places;
   }
   places.everything = false;
-  places.unregistered = coalesced(places.unregistered, kFileGapPages);
-  places.look = touched.united(places.unregistered).united(ledger.written());
+  places.unregistered = places.unregistered.coalesced(kFileGapPages);
+  PageSet others = places.unregistered.united(space_->called()).united(ledger.written());
   if (!same(areas, areas_)) {  // what was in areas that are gone is to be absent
-    places.look = places.look.united(ledger.known().without(pages_of(areas)));
+    others = others.united(ledger.known().without(pages_of(areas)));
   }
-  places.look = coalesced(places.look, kGapPages);
+  others = others.coalesced(kGapPages);
+  places.only_faults = faulted.coalesced(kGapPages).without(others);
+  places.look = others.united(places.only_faults);
   return places;
 }
 

@@ -14,9 +14,13 @@
 
 namespace perdure::memory {
 
+// A call for a place of its own costs about as much as walking over so many pages.
+inline constexpr uint64_t kGapPages = 512;
+
 struct Places {
   bool everything = true;
   PageSet look;          // from the first area's start to the last one's end, or parts of that
+  PageSet only_faults;   // of it: nothing but page faults went on there
   PageSet unregistered;  // of it: mappings that may not be registered
   std::vector<Area> doubtful;  // the anonymous areas among them
   PageSet steady;  // mappings of files: pages that are known are as they were, if they are there
@@ -36,6 +40,13 @@ class ScanScope {
   }
   // While it is stopped. What the ledger has noted is to be looked at, too.
   Places places_for_cut(std::span<const Area> areas, const PageLedger& ledger);
+  // Of the pages that faulted since the last settle(), those that had content then and are not
+  // among these, which were found written.
+  PageSet faulted_for_reading(std::span<const Area> areas, const PageLedger& ledger,
+                              const PageSet& written) const {
+    return space_ == nullptr ? PageSet()
+                             : space_->faulted_for_reading(areas, ledger.known(), written);
+  }
   // The process is stopped and all places for the cut were looked at; these areas are known to be
   // registered now.
   void settle(std::span<const Area> areas, std::span<const Area> registered);

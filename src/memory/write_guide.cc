@@ -231,8 +231,23 @@ void WatchedSpace::collect_records() {
   records_read_ = end;
 }
 
-PageSet WatchedSpace::touched(std::span<const Area> areas, const PageSet& known) const {
-  return (pages_are_known() ? touched_pages(areas, known) : touched_blocks(areas)).united(pages_);
+PageSet WatchedSpace::faulted(std::span<const Area> areas, const PageSet& known) const {
+  return pages_are_few() ? touched_pages(areas, known) : touched_blocks(areas);
+}
+
+PageSet WatchedSpace::faulted_for_reading(std::span<const Area> areas, const PageSet& known,
+                                          const PageSet& written) const {
+  if (!pages_are_known()) return touched_blocks(areas).intersected(known).without(written);
+  std::vector<uint64_t> left;
+  for (const uint64_t page : faulted_) {
+    if (!written.contains(page)) left.push_back(page);
+  }
+  std::sort(left.begin(), left.end());
+  PageSet pages;
+  for (const uint64_t page : left) {
+    if (pages.empty() || pages.runs().back().end() <= page) pages.add(PageRun{page, 1});
+  }
+  return pages.intersected(known);
 }
 
 PageSet WatchedSpace::touched_pages(std::span<const Area> areas, const PageSet& known) const {

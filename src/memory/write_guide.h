@@ -74,10 +74,18 @@ class WatchedSpace {
   // Adds what happened since the last call to what touched(), mappings() and everything() tell.
   void collect();
   bool everything() const { return everything_; }
-  // The pages of the areas that may have changed since the last settle(). known: pages that had
-  // content then, or were seen to have some since; where there were none, a fault may have brought
-  // a whole block.
-  PageSet touched(std::span<const Area> areas, const PageSet& known) const;
+  // The pages of the areas that page faults may have changed since the last settle(): none of them
+  // has lost its content by that. known: pages that had content then, or were seen to have some
+  // since; where there were none, a fault may have brought a whole block.
+  PageSet faulted(std::span<const Area> areas, const PageSet& known) const;
+  // Of these pages, exactly, those in `known` that are not in `written`.
+  PageSet faulted_for_reading(std::span<const Area> areas, const PageSet& known,
+                              const PageSet& written) const;
+  // The pages that calls may have changed, or dropped.
+  const PageSet& called() const { return pages_; }
+  PageSet touched(std::span<const Area> areas, const PageSet& known) const {
+    return faulted(areas, known).united(pages_);
+  }
   // While the process runs: after the last collect() these pages were found written, and protected
   // again. Of the others, and of those that a second fault may still write to, it is not known.
   void settle_written(const PageSet& written);
@@ -93,6 +101,7 @@ class WatchedSpace {
   void collect_faults();
   void collect_records();
   bool pages_are_known() const { return !faults_lost_ && faults_read_ == faults_begun_; }
+  bool pages_are_few() const { return pages_are_known() && faulted_.size() <= kFaultPagesMax; }
   PageSet touched_blocks(std::span<const Area> areas) const;
   PageSet touched_pages(std::span<const Area> areas, const PageSet& known) const;
 
