@@ -95,16 +95,43 @@ class Checkpoint {
     state_.images.wanted_again();
     timing_.mark("precopy");
     report_.precopy_us = timing_.last_us();
-    PD_TRY(writer_->make_room(memory_.room_for_cut()));
-    PD_TRY(while_frozen(&Checkpoint::capture_stopped));
-    PD_TRY(writer_->leave_window());
+    PD_TRY(stop_and_capture());
+    if (!PD_TRY(memory_.copy_held())) {
+      start_over();
+      PD_TRY(stop_and_capture());
+    }
+    report_.pages = memory_.pages();
     PD_TRY(put_records());
     PD_TRY(fault_point("records"));
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
     PD_TRY(hand_over());
+    memory_.prepare_next();
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
     report_.timing_json = timing_.json();
     return report_;
+  }
+
+  Status stop_and_capture() {
+    PD_TRY(writer_->make_room(memory_.room_for_cut()));
+    PD_TRY(while_frozen(&Checkpoint::capture_stopped));
+    return writer_->leave_window();
+  }
+
+  // The group ran on before all of it was copied, and changed what was to be copied: the epoch is
+  // of a later moment. Pages that were put stay, for they are those of the epoch or come again.
+  void start_over() {
+    for (const CollectedProcess& collected : collected_)
+      capture::take_back(collected, &graph_, &state_.members.at(collected.view.pid).memo);
+    forget_captured();
+    stopped_us_ = report_.stop_us;
+  }
+
+  void forget_captured() {
+    collected_.clear();
+    report_.threads = 0;
+    objects_.clear();
+    graph_ = object::Graph();
+    files_ = capture::FileCapture();
   }
 
   // Such a part runs in the thread that traces.
@@ -121,12 +148,11 @@ class Checkpoint {
     const uint64_t pages_before = memory_.pages();
     PD_TRY(capture_all(&frozen));
     state_.cut_pages = memory_.pages() - pages_before;
-    report_.pages = memory_.pages();
     report_.looked_pages = memory_.looked_pages();
     PD_TRY(fault_point("captured"));
     frozen.resume();
     timing_.mark("resume");
-    report_.stop_us = survey_us_ + timing_.since_restart_us();
+    report_.stop_us = stopped_us_ + timing_.since_restart_us();
     return {};
   }
 
@@ -159,11 +185,7 @@ class Checkpoint {
   Status survey() {
     PD_TRY(while_frozen(&Checkpoint::prepare_stopped));
     for (const CollectedProcess& collected : collected_) memory_.add_to_order(collected.view.pid);
-    collected_.clear();
-    report_.threads = 0;
-    objects_.clear();
-    graph_ = object::Graph();
-    files_ = capture::FileCapture();
+    forget_captured();
     return {};
   }
 
@@ -176,7 +198,7 @@ class Checkpoint {
     }
     frozen.resume();
     timing_.fold("survey");
-    survey_us_ = timing_.since_restart_us();
+    stopped_us_ = timing_.since_restart_us();
     return {};
   }
 
@@ -420,7 +442,9 @@ class Checkpoint {
            ",\"total_us\":" + std::to_string(report_.total_us) +
            ",\"processes\":" + std::to_string(collected_.size()) +
            ",\"threads\":" + std::to_string(report_.threads) +
-           ",\"pages\":" + std::to_string(report_.pages) + ",\"timing\":" + timing_.json() + "}";
+           ",\"pages\":" + std::to_string(report_.pages) +
+           ",\"held_pages\":" + std::to_string(memory_.held_pages()) +
+           ",\"timing\":" + timing_.json() + "}";
   }
 
   GroupState& state_;
@@ -433,7 +457,7 @@ class Checkpoint {
   capture::FileCapture files_;
   std::vector<CollectedProcess> collected_;
   MemoryCut memory_{state_};
-  uint64_t survey_us_ = 0;  // the group stood still for that, too
+  uint64_t stopped_us_ = 0;  // before the window that counts
   std::map<ObjectId, StoredRecord> now_;
   uint64_t captured_realtime_ns_ = 0;
   uint64_t captured_monotonic_ns_ = 0;

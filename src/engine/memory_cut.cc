@@ -20,6 +20,12 @@ constexpr uint64_t kPrecopyEnoughPages = 512;
 constexpr uint64_t kShortPassPages = 32;
 constexpr uint64_t kShortPassNs = 2'000'000;
 constexpr uint64_t kPrecopyGain = 2;
+// A program that writes more than so many times the fewest pages that are held, between two epochs,
+// writes the same pages again and again, so that a pass copies in vain.
+constexpr uint64_t kChaseFactor = 64;
+// A loss is forgotten after so many epochs. After more losses than are worth it, none are held.
+constexpr uint64_t kLossCost = 25;
+constexpr uint64_t kLossCostMax = 4 * kLossCost;
 // The least that there is room for in the window.
 constexpr uint64_t kRoomPagesMin = 256;
 
@@ -29,6 +35,8 @@ Status MemoryCut::precopy() {
   if (order_.empty()) {
     for (const auto& [pid, member] : state_.members) order_.push_back(pid);
   }
+  const uint64_t much = kChaseFactor * state_.tracker_features.held_pages_min;
+  if (state_.held_pages > 0 && state_.epoch_pages > much) return look_ahead();
   uint64_t before = 0;
   for (int pass = 0; pass < kPrecopyPassesMax; ++pass) {
     const uint64_t begin_ns = state_.clock.monotonic_ns();
@@ -48,6 +56,21 @@ Status MemoryCut::precopy() {
     if (copied <= (is_short ? kShortPassPages : kPrecopyEnoughPages)) return {};
     if (pass > 0 && copied > before / kPrecopyGain) return {};
     before = copied;
+  }
+  return {};
+}
+
+// What was written is held in the stop, but need not be looked for there.
+Status MemoryCut::look_ahead() {
+  for (pid_t pid : order_) {
+    Member& member = state_.members[pid];
+    if (member.tracker == nullptr || member.areas.empty()) continue;
+    Result<memory::Scan> scan = member.tracker->scan(member.areas, memory::Mode::kAhead);
+    if (scan.ok()) {
+      PD_TRY(copy(member, *scan, false));
+    } else if (scan.error().code() != Code::kGone) {
+      return std::move(scan).error();
+    }
   }
   return {};
 }
@@ -87,14 +110,17 @@ Result<memory::PageSet> MemoryCut::copy(const Member& member, const memory::Scan
   for (const memory::PageRun& run : scan.absent.runs()) {
     PD_TRY(writer_->erase_pages(member.space, run.first, run.count));
   }
-  const auto sink = [&](uint64_t first_page, Bytes bytes) {
+  const memory::Access access = alone ? memory::Access::kFast : memory::Access::kGentle;
+  const auto room = [this] { return writer_->page_buffer(); };
+  return state_.copier.copy(member.memo.pid, scan.data, sink_for(member), access, room);
+}
+
+memory::PageSink MemoryCut::sink_for(const Member& member) {
+  return [this, &member](uint64_t first_page, Bytes bytes) {
     pages_ += bytes.size() >> kPageShift;
     return writer_->put_pages(member.space, first_page, bytes,
                               zeros_in(member, first_page, bytes.size()));
   };
-  const memory::Access access = alone ? memory::Access::kFast : memory::Access::kGentle;
-  const auto room = [&] { return writer_->page_buffer(); };
-  return state_.copier.copy(member.memo.pid, scan.data, sink, access, room);
 }
 
 // A process met for the first time shares pages with its parent as fork left them.
@@ -104,12 +130,58 @@ Status MemoryCut::cut(const capture::CollectedProcess& collected, bool alone,
   memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
   looked_pages_ += scan.looked_pages;
   capture::set_guard_pages(scan.guard, graph->address_spaces.at(collected.space));
-  if (member.fresh) PD_TRY(share_with_parent(member, &scan));
+  if (member.fresh) {
+    PD_TRY(share_with_parent(member, &scan));
+  } else {
+    scan.data = scan.data.without(hold(collected.view.pid, scan.data));
+  }
+  alone_ = alone;
   memory::PageSet unread = PD_TRY(copy(member, scan, alone));
   if (unread.empty()) return {};
   return Error(Code::kIo, collected.view.name() + ": " + std::to_string(unread.pages()) +
                               " pages cannot be read, the first at page " +
                               std::to_string(unread.runs().front().first));
+}
+
+memory::PageSet MemoryCut::hold(pid_t pid, const memory::PageSet& data) {
+  const bool wanted = may_hold_ && state_.hold_losses <= kLossCostMax;
+  if (!wanted || data.pages() < state_.tracker_features.held_pages_min) return {};
+  memory::PageSet held = state_.members.at(pid).tracker->hold(data);
+  if (!held.empty()) held_.push_back(pid);
+  held_pages_ += held.pages();
+  return held;
+}
+
+Result<bool> MemoryCut::copy_held() {
+  bool all = true;
+  for (const pid_t pid : held_) {
+    Member& member = state_.members.at(pid);
+    const memory::Access access = alone_ ? memory::Access::kFast : memory::Access::kGentle;
+    const auto room = [this] { return writer_->page_buffer(); };
+    Result<memory::PageSet> lost =
+        member.tracker->copy_held(state_.copier, sink_for(member), access, room);
+    if (lost.ok()) {
+      member.tracker->give_back(*lost);
+    } else if (lost.error().code() != Code::kGone) {
+      return std::move(lost).error();
+    }
+    all = all && lost.ok() && lost->empty();
+  }
+  held_.clear();
+  may_hold_ = all;
+  return all;
+}
+
+void MemoryCut::prepare_next() {
+  state_.held_pages = held_pages_;
+  state_.epoch_pages = pages_;
+  if (state_.hold_losses > 0) --state_.hold_losses;
+  if (!may_hold_) state_.hold_losses += kLossCost;
+  if (state_.cut_pages + held_pages_ < state_.tracker_features.held_pages_min) return;
+  for (auto& [pid, member] : state_.members) {
+    if (member.tracker != nullptr && !member.fresh)
+      member.tracker->make_room_to_hold(2 * (state_.cut_pages + held_pages_));
+  }
 }
 
 Status MemoryCut::share_with_parent(const Member& member, memory::Scan* scan) {

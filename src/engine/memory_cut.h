@@ -34,15 +34,24 @@ class MemoryCut {
   // The window's share of one process's pages; alone: it is the group's only one. Guard pages go
   // into its record.
   Status cut(const capture::CollectedProcess& collected, bool alone, object::Graph* graph);
+  // The group runs again: copies the pages that cut() left for this. False if some of them are
+  // lost, so that the group has to be stopped once more; then none are left any more.
+  Result<bool> copy_held();
+  // After that, in no hurry.
+  void prepare_next();
   // The same for memory that is no process's own.
   Status cut_shared(const capture::MemoryObjects& objects, object::Graph* graph);
 
   uint64_t pages() const { return pages_; }                // copied so far
+  uint64_t held_pages() const { return held_pages_; }      // left for copy_held(), so far
   uint64_t looked_pages() const { return looked_pages_; }  // of page tables, in the window
 
  private:
+  Status look_ahead();
   Result<uint64_t> pass_over(Member* member);
+  memory::PageSet hold(pid_t pid, const memory::PageSet& data);
   Result<memory::PageSet> copy(const Member& member, const memory::Scan& scan, bool alone);
+  memory::PageSink sink_for(const Member& member);
   Status share_with_parent(const Member& member, memory::Scan* scan);
   static store::Zeros zeros_in(const Member& member, uint64_t first_page, size_t bytes);
 
@@ -50,6 +59,10 @@ class MemoryCut {
   store::EpochWriter* writer_ = nullptr;
   std::vector<pid_t> order_;
   uint64_t last_pass_pages_ = 0;
+  bool may_hold_ = true;
+  std::vector<pid_t> held_;  // processes that have pages that are held
+  bool alone_ = false;       // of them
+  uint64_t held_pages_ = 0;
   uint64_t pages_ = 0;
   uint64_t looked_pages_ = 0;
 };

@@ -23,9 +23,12 @@ Result<std::unique_ptr<GroupState>> GroupState::create(std::string name,
   kernel::Features features = PD_TRY(kernel::Features::from_environment());
   memory::TrackerFeatures tracking =
       memory::probe_tracker_features(disabled == nullptr ? "" : disabled);
-  // For tests, so that small programs are guided, too.
+  // For tests, so that small programs are guided, too, and few pages held.
   if (const char* pages = std::getenv("PERDURE_GUIDED_PAGES_MIN")) {
     tracking.guided_pages_min = std::strtoull(pages, nullptr, 10);
+  }
+  if (const char* pages = std::getenv("PERDURE_HELD_PAGES_MIN")) {
+    tracking.held_pages_min = std::strtoull(pages, nullptr, 10);
   }
   memory::Copier copier = PD_TRY(memory::Copier::create(memory::Copier::Populate::kOnUse));
   auto state = std::make_unique<GroupState>(std::move(name), std::move(store), features, tracking,

@@ -120,6 +120,9 @@ class GroupState {
   uint64_t grown_bytes = 0;       // and by how much it had grown then since the last stop
   uint64_t descriptors = 1024;    // for which there is room (kernel::reserve_descriptors)
   uint64_t cut_pages = 0;         // copied in the window of the last epoch
+  uint64_t held_pages = 0;        // and right after it
+  uint64_t epoch_pages = 0;       // all that were copied for it
+  uint64_t hold_losses = 0;       // the more, the more often held pages were lost lately
 
  private:
   static uint64_t first_free_id(const store::Store& store);

@@ -53,7 +53,7 @@ Result<Fd> load(bpf_attach_type type, uint32_t type_id, const BpfCode& code) {
 
 }  // namespace
 
-Result<BpfArray> BpfArray::create(uint32_t value_bytes, uint32_t entries) {
+Result<BpfArray> BpfArray::create(uint32_t value_bytes, uint32_t entries, Use use) {
   PD_ASSERT(value_bytes % 8 == 0 && entries > 0);
   bpf_attr attributes = {};
   attributes.map_type = BPF_MAP_TYPE_ARRAY;
@@ -61,6 +61,7 @@ Result<BpfArray> BpfArray::create(uint32_t value_bytes, uint32_t entries) {
   attributes.value_size = value_bytes;
   attributes.max_entries = entries;
   attributes.map_flags = BPF_F_MMAPABLE;
+  if (use == Use::kReplaced) attributes.map_flags |= BPF_F_INNER_MAP;  // of any length
   BpfArray array;
   array.map_ = Fd::adopt(static_cast<int>(bpf(BPF_MAP_CREATE, attributes)));
   if (!array.map_.valid()) return failed("create a BPF map");
@@ -88,6 +89,30 @@ void* BpfArray::at(uint32_t key) const {
   const uint64_t offset = uint64_t{key} * value_bytes_;
   PD_ASSERT(memory_ != nullptr && offset + value_bytes_ <= bytes_);
   return static_cast<char*>(memory_) + offset;
+}
+
+Result<BpfArraySlot> BpfArraySlot::create(uint32_t value_bytes) {
+  const BpfArray sample = PD_TRY(BpfArray::create(value_bytes, 1, BpfArray::Use::kReplaced));
+  bpf_attr attributes = {};
+  attributes.map_type = BPF_MAP_TYPE_ARRAY_OF_MAPS;
+  attributes.key_size = sizeof(uint32_t);
+  attributes.value_size = sizeof(uint32_t);
+  attributes.max_entries = 1;
+  attributes.inner_map_fd = static_cast<uint32_t>(sample.map().get());
+  BpfArraySlot slot;
+  slot.map_ = Fd::adopt(static_cast<int>(bpf(BPF_MAP_CREATE, attributes)));
+  if (!slot.map_.valid()) return failed("create a BPF map");
+  return slot;
+}
+
+Status BpfArraySlot::put(const BpfArray& array) {
+  const uint32_t key = 0, inner = static_cast<uint32_t>(array.map().get());
+  bpf_attr attributes = {};
+  attributes.map_fd = static_cast<uint32_t>(map_.get());
+  attributes.key = pointer(&key);
+  attributes.value = pointer(&inner);
+  if (bpf(BPF_MAP_UPDATE_ELEM, attributes) == 0) return {};
+  return failed("put a BPF map into another");
 }
 
 Result<BpfTable> BpfTable::create(uint32_t entries_max) {

@@ -17,8 +17,10 @@ namespace perdure::kernel {
 // An array whose values programs and we share: entry `key` begins at key * value_bytes.
 class BpfArray {
  public:
+  // kReplaced: for a BpfArraySlot.
+  enum class Use : uint8_t { kAlone, kReplaced };
   // value_bytes: a multiple of 8.
-  static Result<BpfArray> create(uint32_t value_bytes, uint32_t entries);
+  static Result<BpfArray> create(uint32_t value_bytes, uint32_t entries, Use use = Use::kAlone);
   BpfArray(BpfArray&& other) noexcept;
   BpfArray& operator=(BpfArray&&) = delete;
   BpfArray(const BpfArray&) = delete;
@@ -34,6 +36,18 @@ class BpfArray {
   void* memory_ = nullptr;
   size_t bytes_ = 0;
   uint32_t value_bytes_ = 0;
+};
+
+// A place for an array, which a program finds under key 0 of the place's map. What is put there has
+// entries of the same size as all before; a program that found the one before goes on with that.
+class BpfArraySlot {
+ public:
+  static Result<BpfArraySlot> create(uint32_t value_bytes);
+  const Fd& map() const { return map_; }
+  Status put(const BpfArray& array);
+
+ private:
+  Fd map_;
 };
 
 // A table from a number of 64 bits to one of 64 bits.

@@ -53,6 +53,10 @@ void BpfCode::atomic_add_and_fetch_old(Register base, int16_t offset, Register b
   add(BPF_STX | BPF_DW | BPF_ATOMIC, base, by, offset, BPF_ADD | BPF_FETCH);
 }
 
+void BpfCode::atomic_and_and_fetch_old(Register base, int16_t offset, Register bits) {
+  add(BPF_STX | BPF_DW | BPF_ATOMIC, base, bits, offset, BPF_AND | BPF_FETCH);
+}
+
 void BpfCode::set_map(Register to, const Fd& map) {
   PD_ASSERT(map.valid());
   add(BPF_LD | BPF_DW | BPF_IMM, to, static_cast<Register>(BPF_PSEUDO_MAP_FD), 0, map.get());
@@ -63,6 +67,15 @@ void BpfCode::find_value(Register to, const Fd& map, int16_t key, Label& none) {
   copy(Register::k2, Register::kStackEnd);
   calculate(BpfMath::kAdd, Register::k2, key);
   set_map(Register::k1, map);
+  call(BPF_FUNC_map_lookup_elem);
+  jump_if(Register::k0, BpfTest::kEqual, 0, none);
+  if (to != Register::k0) copy(to, Register::k0);
+}
+
+void BpfCode::find_value_in_found(Register to, int16_t key, Label& none) {
+  copy(Register::k1, Register::k0);
+  copy(Register::k2, Register::kStackEnd);
+  calculate(BpfMath::kAdd, Register::k2, key);
   call(BPF_FUNC_map_lookup_elem);
   jump_if(Register::k0, BpfTest::kEqual, 0, none);
   if (to != Register::k0) copy(to, Register::k0);

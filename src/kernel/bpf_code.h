@@ -22,6 +22,7 @@ enum class BpfMath : uint8_t {
   kMultiply = BPF_MUL,
   kShiftLeft = BPF_LSH,
   kShiftRight = BPF_RSH,
+  kXor = BPF_XOR,
 };
 enum class BpfTest : uint8_t { kEqual = BPF_JEQ, kNotEqual = BPF_JNE, kAnyBit = BPF_JSET };
 
@@ -45,9 +46,13 @@ class BpfCode {
   void atomic_or(Register base, int16_t offset, Register bits);
   // by = *(uint64_t*)(base + offset), which is then more by the old `by`.
   void atomic_add_and_fetch_old(Register base, int16_t offset, Register by);
+  // bits = *(uint64_t*)(base + offset), which is then &= the old `bits`.
+  void atomic_and_and_fetch_old(Register base, int16_t offset, Register bits);
   void set_map(Register to, const Fd& map);
   // Where the map's value is whose key lies at this place of the stack; jumps if there is none.
   void find_value(Register to, const Fd& map, int16_t key, Label& none);
+  // The same where the map itself is in register 0 (of a BpfArraySlot).
+  void find_value_in_found(Register to, int16_t key, Label& none);
   // BPF_FUNC_*; arguments are in registers 1 to 5.
   void call(int32_t helper);
   void jump(Label& label);

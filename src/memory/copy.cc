@@ -84,7 +84,7 @@ Result<Copier> Copier::create(Populate populate) {
 }
 
 Result<PageSet> Copier::copy(pid_t pid, const PageSet& pages, const PageSink& sink, Access access,
-                             const PageRoom& room) {
+                             const PageRoom& room, const PageCheck& check) {
   PageSet unreadable;
   ForcedReader forced(pid);
   Buffer& buffer = *buffer_;
@@ -112,8 +112,13 @@ Result<PageSet> Copier::copy(pid_t pid, const PageSet& pages, const PageSink& si
         PD_TRY(forced.read(piece.first + (have >> kPageShift), into.subspan(at + have, size - have),
                            unreadable));
       }
-      PD_TRY(deliver(piece, into.data() + at, unreadable, sink));
       at += size;
+    }
+    if (check) unreadable = unreadable.united(PD_TRY(check(buffer.pieces)));
+    at = 0;
+    for (PageRun piece : buffer.pieces) {
+      PD_TRY(deliver(piece, into.data() + at, unreadable, sink));
+      at += piece.count << kPageShift;
     }
     PD_ASSERT(at == used);
     buffer.pieces.clear();

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -22,6 +23,10 @@ using PageSink = std::function<Status(uint64_t first_page, Bytes bytes)>;
 // Where the next pages may be read to: at least a page, valid until the sink was called for what
 // was read there.
 using PageRoom = std::function<Result<MutableBytes>()>;
+
+// Called once the pieces of a batch were read: of them, the pages of which these bytes do not
+// count.
+using PageCheck = std::function<Result<PageSet>(std::span<const PageRun> pieces)>;
 
 // How pages are read. kGentle leaves pages that processes share copy-on-write shared:
 // process_vm_readv(2) pins what it reads, and a pinned page that is not exclusive to its process is
@@ -44,9 +49,11 @@ class Copier {
   // memory is broken. With a stopped process and a PageSet from Mode::kCut this is empty unless the
   // hardware failed. PROT_NONE and write-only areas are read (by way of /proc/PID/mem). kGone if
   // the process died.
-  // room: pages go straight there, instead of into a buffer of the copier.
+  // room: pages go straight there, instead of into a buffer of the copier. check: pages that it
+  // tells are not passed on, and returned too.
   Result<PageSet> copy(pid_t pid, const PageSet& pages, const PageSink& sink,
-                       Access access = Access::kFast, const PageRoom& room = {});
+                       Access access = Access::kFast, const PageRoom& room = {},
+                       const PageCheck& check = {});
 
  private:
   struct Buffer;

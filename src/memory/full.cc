@@ -10,7 +10,7 @@
 namespace perdure::memory {
 
 Result<Scan> FullTracker::scan(std::span<const Area> areas, Mode mode) {
-  if (mode == Mode::kPrecopy) return Scan{};
+  if (mode != Mode::kCut) return Scan{};
   if (areas.empty()) return ledger_.settle({});
   Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   uint64_t start = areas.front().start, end = areas.back().end;

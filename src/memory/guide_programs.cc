@@ -26,6 +26,10 @@ constexpr Register kSpare = Register::k9;
 constexpr int16_t kKey = -8;
 constexpr int16_t kNumber = -16;
 constexpr int16_t kOwn = -24;
+constexpr int16_t kError = -32;
+constexpr int16_t kCopy = -40;
+// Of page faults of x86-64.
+constexpr int32_t kErrorWrite = 2;
 
 // struct pt_regs of x86-64, in bytes.
 constexpr int16_t kRegistersCall = 120;
@@ -69,11 +73,13 @@ void GuidePrograms::find_state(BpfCode& code, BpfCode::Label& none) const {
   code.find_value(kState, maps_.states, kKey, none);
 }
 
-// The address is the tracepoint's first argument.
+// The address is the tracepoint's first argument, the error code the third.
 BpfCode GuidePrograms::fault(bool of_kernel) const {
   BpfCode code;
   BpfCode::Label out, mark;
   code.load(Size::k64, kSpare, Register::k1, 0);
+  code.load(Size::k64, Register::k2, Register::k1, 16);
+  code.store(Size::k64, Register::kStackEnd, kError, Register::k2);
   load_task(code);
   code.load(Size::k64, kSpace, kTask, offset(layout_.task_mm));
   find_state(code, out);
@@ -84,6 +90,7 @@ BpfCode GuidePrograms::fault(bool of_kernel) const {
     set_word(code, offsetof(SpaceState, distrusted), 1);
     code.place(mark);
   }
+  copy_held_page(code);
   record_fault(code);
   // Word and bit of the block.
   code.calculate(Math::kShiftRight, kSpare, kBlockShift);
@@ -101,6 +108,85 @@ BpfCode GuidePrograms::fault(bool of_kernel) const {
   code.place(out);
   code.exit_with(0);
   return code;
+}
+
+// The address is in kSpare. If the page is held and will be written, keeps a copy and gives it up.
+void GuidePrograms::copy_held_page(BpfCode& code) const {
+  constexpr Register kWord = Register::k6, kBit = Register::k7;
+  BpfCode::Label out, held, won, done;
+  code.load(Size::k64, Register::k1, kState, offset(offsetof(SpaceState, held_tag)));
+  code.jump_if(Register::k1, Test::kEqual, 0, out);
+  code.load(Size::k64, Register::k2, Register::kStackEnd, kError);
+  code.calculate(Math::kAnd, Register::k2, kErrorWrite);
+  code.jump_if(Register::k2, Test::kEqual, 0, out);
+  // The block's entry.
+  constexpr Register kTag = Register::k6;
+  code.copy(kTag, kSpare);
+  code.calculate(Math::kShiftRight, kTag, kBlockShift);
+  code.calculate(Math::kAdd, kTag, Register::k1);
+  code.copy(Register::k2, kTag);
+  code.calculate(Math::kShiftRight, Register::k2, kHeldTagShift);
+  code.calculate(Math::kMultiply, Register::k2, kHeldStride);
+  code.calculate(Math::kAdd, Register::k2, kTag);
+  code.calculate(Math::kAnd, Register::k2, kHeldBlocks - 1);
+  code.store(Size::k32, Register::kStackEnd, kKey, Register::k2);
+  code.find_value(Register::k0, maps_.held_blocks, kKey, out);
+  code.load(Size::k64, Register::k1, Register::k0, offset(offsetof(HeldBlock, tag)));
+  code.jump_if(Register::k1, Test::kNotEqual, kTag, out);
+  // Word and bit of the page.
+  code.copy(Register::k1, kSpare);
+  code.calculate(Math::kShiftRight, Register::k1, kPageShift + 6);
+  code.calculate(Math::kAnd, Register::k1, 7);
+  code.calculate(Math::kShiftLeft, Register::k1, 3);
+  code.copy(kWord, Register::k0);
+  code.calculate(Math::kAdd, kWord, Register::k1);
+  code.copy(Register::k1, kSpare);
+  code.calculate(Math::kShiftRight, Register::k1, kPageShift);
+  code.calculate(Math::kAnd, Register::k1, 63);
+  code.set(kBit, 1);
+  code.calculate(Math::kShiftLeft, kBit, Register::k1);
+  code.load(Size::k64, Register::k1, kWord, offset(offsetof(HeldBlock, pages)));
+  code.jump_if(Register::k1, Test::kAnyBit, kBit, held);
+  code.jump(out);
+  code.place(held);
+  // Room for the copy.
+  code.store(Size::k32, Register::kStackEnd, kKey, 0);
+  code.find_value(Register::k0, maps_.held_round, kKey, out);
+  code.load(Size::k64, Register::k1, Register::k0, offset(offsetof(HeldRound, number)));
+  code.calculate(Math::kShiftLeft, Register::k1, 1);
+  code.store(Size::k64, Register::kStackEnd, kNumber, Register::k1);
+  code.set(Register::k1, 1);
+  code.atomic_add_and_fetch_old(Register::k0, offset(offsetof(HeldRound, copies)), Register::k1);
+  code.store(Size::k32, Register::kStackEnd, kOwn, Register::k1);
+  code.find_value(Register::k0, maps_.held_copies, kKey, out);
+  code.find_value_in_found(Register::k0, kOwn, out);
+  code.store(Size::k64, Register::kStackEnd, kCopy, Register::k0);
+  code.copy(Register::k1, kSpare);
+  code.calculate(Math::kShiftRight, Register::k1, kPageShift);
+  code.load(Size::k64, Register::k2, kState, offset(offsetof(SpaceState, held_tag)));
+  code.calculate(Math::kAdd, Register::k1, Register::k2);
+  code.store(Size::k64, Register::k0, offset(offsetof(HeldCopy, page)), Register::k1);
+  code.copy(Register::k1, Register::k0);
+  code.calculate(Math::kAdd, Register::k1, offsetof(HeldCopy, bytes));
+  code.set(Register::k2, kPageSize);
+  code.copy(Register::k3, kSpare);
+  code.calculate(Math::kAnd, Register::k3, -static_cast<int32_t>(kPageSize));
+  code.call(BPF_FUNC_probe_read_user);
+  // Whoever gives the page up has the copy that counts. What could not be read stays held.
+  code.load(Size::k64, Register::k3, Register::kStackEnd, kNumber);
+  code.calculate(Math::kAdd, Register::k3, 1);
+  code.load(Size::k64, Register::k1, Register::kStackEnd, kCopy);
+  code.jump_if(Register::k0, Test::kNotEqual, 0, done);
+  code.copy(Register::k2, kBit);
+  code.calculate(Math::kXor, Register::k2, -1);
+  code.atomic_and_and_fetch_old(kWord, offset(offsetof(HeldBlock, pages)), Register::k2);
+  code.jump_if(Register::k2, Test::kAnyBit, kBit, won);
+  code.jump(done);
+  code.place(won);
+  code.calculate(Math::kAdd, Register::k3, -1);
+  code.place(done);
+  code.store(Size::k64, Register::k1, offset(offsetof(HeldCopy, round)), Register::k3);
+  code.place(out);
 }
 
 // The address is in kSpare.

@@ -22,8 +22,11 @@ struct KernelLayout {
 };
 
 struct GuideMaps {
-  const Fd& spaces;  // from mm_struct* to a key of states
-  const Fd& states;  // of SpaceState
+  const Fd& spaces;       // from mm_struct* to a key of states
+  const Fd& states;       // of SpaceState
+  const Fd& held_blocks;  // of HeldBlock, by held_place()
+  const Fd& held_round;   // one HeldRound
+  const Fd& held_copies;  // a BpfArraySlot of HeldCopy
 };
 
 class GuidePrograms {
@@ -47,6 +50,7 @@ class GuidePrograms {
  private:
   kernel::BpfCode fault(bool of_kernel) const;
   void record_fault(kernel::BpfCode& code) const;
+  void copy_held_page(kernel::BpfCode& code) const;
   void find_state(kernel::BpfCode& code, kernel::BpfCode::Label& none) const;
   void skip_harmless(kernel::BpfCode& code, kernel::BpfCode::Label& harmless) const;
   void record_lock(kernel::BpfCode& code) const;

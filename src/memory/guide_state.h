@@ -46,11 +46,39 @@ struct LockRecord {
   uint64_t remote_length = 0;
 };
 
+// Pages that are held: who is to write one first keeps a copy (held_pages.h). A block of 2 MiB has
+// one bit for each page of it.
+struct HeldBlock {
+  uint64_t tag = 0;  // SpaceState.held_tag + the block's number
+  uint64_t pages[8] = {};
+};
+// A power of two; blocks that fall on the same place are not held together.
+inline constexpr uint32_t kHeldBlocks = 16384;
+inline constexpr uint64_t kHeldTagShift = 48;
+// 64 MiB, for which there is as much memory of the kernel.
+inline constexpr uint64_t kHeldPagesMax = 16384;
+inline constexpr uint64_t kHeldStride = 509;
+inline constexpr uint32_t held_place(uint64_t tag) {
+  return static_cast<uint32_t>(tag + (tag >> kHeldTagShift) * kHeldStride) & (kHeldBlocks - 1);
+}
+
+struct HeldCopy {
+  uint64_t page = 0;   // SpaceState.held_tag + the page's number
+  uint64_t round = 0;  // written last: 2 * HeldRound.number, or 1 more if the copy came too late
+  uint8_t bytes[4096] = {};
+};
+struct HeldRound {
+  uint64_t copies = 0;  // begun in this round, from entry 0 on
+  uint64_t number = 0;
+};
+static_assert(sizeof(HeldBlock) == 72 && sizeof(HeldCopy) == 4112);
+
 struct SpaceState {
   uint64_t touched[kBlockWords] = {};
   uint64_t distrusted = 0;  // something went on that the guide cannot follow
   uint64_t records = 0;     // records of locks begun so far
   uint64_t faults = 0;      // and of faults
+  uint64_t held_tag = 0;    // of pages that are held; 0: none are
   LockRecord log[kLockRecords] = {};
   uint64_t fault_log[kFaultRecords] = {};
 };

@@ -28,6 +28,10 @@ constexpr uint64_t kAddressMax = uint64_t{1} << 56;
 
 LockEffect nothing() { return {Reach::kNothing, 0, 0}; }
 LockEffect everything() { return {}; }
+LockEffect only_unprotects(LockEffect effect) {
+  effect.only_unprotects = true;
+  return effect;
+}
 
 LockEffect within(Reach reach, uint64_t start, uint64_t length) {
   if (start >= kAddressMax || length >= kAddressMax) return everything();
@@ -56,9 +60,9 @@ LockEffect effect_of_futex(const uint64_t* argument) {
     case FUTEX_LOCK_PI2:
     case FUTEX_UNLOCK_PI:
     case FUTEX_TRYLOCK_PI:
-      return within(Reach::kPages, argument[0], sizeof(uint32_t));
+      return only_unprotects(within(Reach::kPages, argument[0], sizeof(uint32_t)));
     default:  // those with two futexes
-      return everything();
+      return only_unprotects(everything());
   }
 }
 
@@ -133,7 +137,7 @@ LockEffect effect_of_own(const LockRecord& record) {
     case SYS_read:  // with O_DIRECT the disk writes into the buffer
     case SYS_pread64:
     case SYS_recvfrom:
-      return within(Reach::kPages, argument[1], argument[2]);
+      return within(Reach::kDirectReads, argument[1], argument[2]);
     case SYS_prctl:  // names a mapping
       return argument[0] == PR_SET_VMA ? nothing() : everything();
     case SYS_futex:
@@ -145,11 +149,14 @@ LockEffect effect_of_own(const LockRecord& record) {
     case SYS_process_vm_readv:
     case SYS_execve:  // leave the address space
     case SYS_execveat:
+      return nothing();
     case SYS_clone:  // copy the page tables for a child
     case SYS_clone3:
     case SYS_fork:
     case SYS_vfork:
-      return nothing();
+      return {.reach = Reach::kNothing, .shares = true};
+    case SYS_restart_syscall:  // goes on to wait, perhaps at a futex
+      return only_unprotects(everything());
     default:
       return only_copies(static_cast<uint32_t>(record.call)) ? nothing() : everything();
   }
@@ -181,6 +188,7 @@ LockEffect effect_of_foreign(const LockRecord& record) {
     case SYS_lstat:
     case SYS_newfstatat:
     case SYS_statx:
+    case SYS_statfs:
     case SYS_getdents64:
       return nothing();
     case SYS_ptrace:

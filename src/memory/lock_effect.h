@@ -12,13 +12,18 @@ namespace perdure::memory {
 struct LockEffect {
   enum class Reach : uint8_t {
     kNothing,
-    kPages,       // pages of [start, end) may have been written, filled or dropped
-    kMappings,    // and the mappings there may be others
-    kEverything,  // both, anywhere
+    kDirectReads,  // pages of [start, end) may have been written by a device, from an O_DIRECT file
+    kPages,        // pages of [start, end) may have been written, filled or dropped
+    kMappings,     // and the mappings there may be others
+    kEverything,   // both, anywhere
   };
   Reach reach = Reach::kEverything;
   uint64_t start = 0;  // bytes, page aligned
   uint64_t end = 0;
+  // Nothing was written there; but pages may have become writable, so that a write is no fault.
+  bool only_unprotects = false;
+  // A child may share the pages now, so that writes are faults again.
+  bool shares = false;
 };
 
 LockEffect effect_of(const LockRecord& record);

@@ -30,6 +30,9 @@ TEST(LockEffect, UnknownCallsMayHaveDoneAnything) {
   EXPECT_EQ(effect_of(call(SYS_shmat, 1, {})).reach, Reach::kEverything);
   EXPECT_EQ(effect_of(call(SYS_mremap, 1, {0x1000, 0x1000})).reach, Reach::kEverything);
   EXPECT_EQ(effect_of(call(SYS_readv, 1, {})).reach, Reach::kEverything);
+  // To /proc/self/mem.
+  EXPECT_EQ(effect_of(call(SYS_write, 1, {})).reach, Reach::kEverything);
+  EXPECT_EQ(effect_of(call(SYS_pwrite64, 1, {})).reach, Reach::kEverything);
   EXPECT_EQ(effect_of(call(SYS_ptrace, 0, {})).reach, Reach::kEverything);
   EXPECT_EQ(effect_of(call(~uint64_t{0}, 0, {})).reach, Reach::kEverything);
 }
@@ -43,10 +46,21 @@ TEST(LockEffect, OnlyTheLowerHalfOfANumberCounts) {
   EXPECT_EQ(effect_of(call(kMark | SYS_statx, 0, {})).reach, Reach::kNothing);
 }
 
+TEST(LockEffect, WaitersAtFutexesMakePagesWritableAndWriteNone) {
+  const LockEffect shared = effect_of(call(SYS_futex, 1, {0x2004, FUTEX_WAIT}));
+  expect_pages(shared, Reach::kPages, 0x2000, 0x3000);
+  EXPECT_TRUE(shared.only_unprotects);
+  const LockEffect again = effect_of(call(SYS_restart_syscall, 1, {}));
+  EXPECT_EQ(again.reach, Reach::kEverything);
+  EXPECT_TRUE(again.only_unprotects);
+  EXPECT_FALSE(effect_of(call(SYS_mremap, 1, {0x1000, 0x1000})).only_unprotects);
+  EXPECT_TRUE(effect_of(call(SYS_clone, 1, {})).shares);
+}
+
 TEST(LockEffect, RangesAreRoundedToPages) {
   expect_pages(effect_of(call(SYS_madvise, 1, {0x2000, 0x1001, MADV_DONTNEED})), Reach::kPages,
                0x2000, 0x4000);
-  expect_pages(effect_of(call(SYS_read, 1, {3, 0x2fff, 2})), Reach::kPages, 0x2000, 0x4000);
+  expect_pages(effect_of(call(SYS_read, 1, {3, 0x2fff, 2})), Reach::kDirectReads, 0x2000, 0x4000);
   expect_pages(effect_of(call(SYS_munmap, 1, {0x2000, 0x1000})), Reach::kMappings, 0x2000, 0x3000);
 }
 

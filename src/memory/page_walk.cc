@@ -61,6 +61,18 @@ Result<PageSet> PageWalker::scan_written(const Fd& pagemap, uint64_t start, uint
   return written;
 }
 
+// The kernel has a short way for exactly this question (fs/proc/task_mmu.c, Linux 6.7).
+Result<PageSet> PageWalker::scan_written_again(const Fd& pagemap, uint64_t start, uint64_t end) {
+  PmScanArg argument = argument_for(start, end);
+  argument.flags = kScanWpMatching;
+  argument.category_mask = argument.return_mask = kPageIsWritten;
+  PageSet written;
+  PD_TRY(for_each_region(pagemap, argument, [&](const PageRegion& region) {
+    written.add_bytes(region.start, region.end);
+  }));
+  return written;
+}
+
 Result<PageSet> PageWalker::protect(const Fd& pagemap, const PageSet& written) {
   PageSet found;
   const std::vector<PageRun>& runs = written.runs();
@@ -92,6 +104,18 @@ Result<PageWalker::Look> PageWalker::look(const Fd& pagemap, uint64_t start, uin
     }
   }));
   return look;
+}
+
+Result<PageSet> PageWalker::scan_changed(const Fd& pagemap, uint64_t start, uint64_t end) {
+  PmScanArg argument = argument_for(start, end);
+  argument.category_inverted = kPageIsPresent | kPageIsWpAllowed;
+  argument.category_anyof_mask =
+      kPageIsWritten | kPageIsPresent | kPageIsWpAllowed | kPageIsPfnZero | guard_bit();
+  PageSet changed;
+  PD_TRY(for_each_region(pagemap, argument, [&](const PageRegion& region) {
+    changed.add_bytes(region.start, region.end);
+  }));
+  return changed;
 }
 
 PmScanArg PageWalker::populated_in(uint64_t start, uint64_t end, Among among) const {

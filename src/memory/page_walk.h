@@ -27,6 +27,9 @@ class PageWalker {
   // Pages with content in mappings with asynchronous write protection that were written since they
   // were protected last; protects them again.
   Result<PageSet> scan_written(const Fd& pagemap, uint64_t start, uint64_t end);
+  // The same, three times as fast, where all pages had content when they were protected last: one
+  // that lost it meanwhile counts as written.
+  Result<PageSet> scan_written_again(const Fd& pagemap, uint64_t start, uint64_t end);
   // The same for a stopped process of which it is known where to look: `written` is what look()
   // found.
   Result<PageSet> protect(const Fd& pagemap, const PageSet& written);
@@ -38,6 +41,8 @@ class PageWalker {
     PageSet guard;
   };
   Result<Look> look(const Fd& pagemap, uint64_t start, uint64_t end);
+  // Pages that are not there, or not protected any more, or holes.
+  Result<PageSet> scan_changed(const Fd& pagemap, uint64_t start, uint64_t end);
   // Pages with content, and not the file's, in all mappings or only in those without asynchronous
   // write protection.
   enum class Among : uint8_t { kAll, kUnprotected };

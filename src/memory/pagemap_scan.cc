@@ -12,8 +12,26 @@
 #include "kernel/memory.h"
 #include "memory/areas.h"
 #include "memory/direct_io.h"
+#include "memory/held_copier.h"
 
 namespace perdure::memory {
+
+namespace {
+
+constexpr uint64_t kElusivePagesMax = 64;
+
+// The parts of the places where all pages are known, if they are long or the whole of a place.
+PageSet known_stretches(const PageSet& places, const PageSet& known) {
+  PageSet stretches;
+  auto place = places.runs().begin();
+  for (const PageRun& run : places.intersected(known).runs()) {
+    while (place->end() <= run.first) ++place;
+    if (run == *place || run.count >= kGapPages) stretches.add(run);
+  }
+  return stretches;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Tracker>> PagemapScanTracker::create(pid_t pid, Fd uffd,
                                                             const TrackerFeatures& features,
@@ -29,9 +47,12 @@ Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
   if (areas.empty()) return Scan{};
   follow_guide();
   if (PD_TRY(may_read_directly(pid_))) return Scan{};
-  Scan scan = PD_TRY(pass(areas));
+  Scan scan = PD_TRY(pass(areas, mode));
   // If a direct read began meanwhile, nothing that was protected now may count as unwritten.
-  if (PD_TRY(may_read_directly(pid_))) ledger_.note_written(scan.data);
+  if (PD_TRY(may_read_directly(pid_))) {
+    ledger_.note_written(scan.data);
+    ahead_.clear();
+  }
   return scan;
 }
 
@@ -49,29 +70,49 @@ void PagemapScanTracker::follow_guide() {
 
 // Areas that are not tracked yet and pages of files wait for the cut, when the process stands
 // still: an area is registered whole, and a page may change between its comparison and its copy.
-Result<Scan> PagemapScanTracker::pass(std::span<const Area> areas) {
+Result<Scan> PagemapScanTracker::pass(std::span<const Area> areas, Mode mode) {
   // Opened each time, because the descriptor stays with the address space that the process has now.
   const Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   const Places places = scope_.places_for_pass(areas, ledger_);
-  scope_.settle_written(PD_TRY(scan_written(pagemap, places.look)));
+  const PageSet filled = known_stretches(places.look, ledger_.known());
+  const PageSet written = PD_TRY(scan_written_again(pagemap, filled))
+                              .united(PD_TRY(scan_written(pagemap, places.look.without(filled))));
+  scope_.settle_written(written);
+  if (mode == Mode::kAhead) {
+    ahead_ = ahead_.united(written);
+    return Scan();
+  }
   return ledger_.settle_written(pages_of(areas, AreaKind::kAnonymous));
 }
 
 Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
+  PD_ASSERT(held_.empty());
+  protected_.clear();
+  const PageSet ahead = std::exchange(ahead_, {});
   if (areas.empty()) return ledger_.settle({});
-  const Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
-  const Places places = scope_.places_for_cut(areas, ledger_);
+  cut_pagemap_ = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
+  const Fd& pagemap = cut_pagemap_;
+  const Places places = scope_.places_for_cut(areas, ledger_, ahead);
   const PageSet all = pages_of(areas);
   const PageSet anonymous = places.look.intersected(pages_of(areas, AreaKind::kAnonymous));
   PageSet span;
   span.add_bytes(areas.front().start, areas.back().end);
   const PageSet faulted = places.only_faults.intersected(span);
   const PageSet looked = places.look.without(places.only_faults).intersected(span);
-  const PageSet written = PD_TRY(scan_written(pagemap, faulted));
+  const PageSet filled_before = known_stretches(faulted, ledger_.known());
+  const PageSet slow = faulted.without(filled_before);
+  PageSet written = PD_TRY(scan_written_again(pagemap, filled_before));
   // A fault that wrote nothing may have found a page gone that was given up with MADV_FREE.
-  const PageSet read = scope_.faulted_for_reading(areas, ledger_, written).intersected(faulted);
+  PageSet read;
+  if (!slow.empty()) {
+    written = written.united(PD_TRY(scan_written(pagemap, slow)));
+    read = scope_.faulted_for_reading(areas, slow.intersected(ledger_.known()), written);
+  }
   const PageWalker::Look found = PD_TRY(look(pagemap, looked.united(read.coalesced(kGapPages))));
-  ledger_.note_written(PD_TRY(walker_.protect(pagemap, found.written)));
+  const PageSet more = PD_TRY(walker_.protect(pagemap, found.written));
+  ledger_.note_written(more);
+  written = written.united(places.ahead);
+  protected_ = faulted.united(more).united(places.ahead);
   const PageSet others = PD_TRY(unprotected(pagemap, places.unregistered));
   const PageSet fresh = others.intersected(anonymous);
   ledger_.note_written(fresh);
@@ -81,10 +122,11 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files.without(steady))));
   const PageSet filled =
       looked.united(faulted.intersected(ledger_.known())).without(found.empty).united(written);
-  const PageSet populated = anonymous.intersected(filled).united(in_files);
+  const PageSet populated = anonymous.united(places.ahead).intersected(filled).united(in_files);
   const std::vector<Area> registered = PD_TRY(register_areas(places, areas, populated));
-  Scan scan =
-      places.everything ? ledger_.settle(populated) : ledger_.settle_within(places.look, populated);
+  Scan scan = places.everything
+                  ? ledger_.settle(populated)
+                  : ledger_.settle_within(places.look.united(places.ahead), populated);
   if (places.everything) resident_pages_ = populated.pages();
   guard_pages_ = guard_pages_.without(places.look).united(found.guard).intersected(all);
   scan.guard = guard_pages_;
@@ -112,6 +154,17 @@ Result<PageSet> PagemapScanTracker::scan_written(const Fd& pagemap, const PageSe
   for (const PageRun& run : places.runs()) {
     const PageSet part =
         PD_TRY(walker_.scan_written(pagemap, run.first << kPageShift, run.end() << kPageShift));
+    ledger_.note_written(part);
+    for (const PageRun& each : part.runs()) written.add(each);
+  }
+  return written;
+}
+
+Result<PageSet> PagemapScanTracker::scan_written_again(const Fd& pagemap, const PageSet& places) {
+  PageSet written;
+  for (const PageRun& run : places.runs()) {
+    const PageSet part = PD_TRY(
+        walker_.scan_written_again(pagemap, run.first << kPageShift, run.end() << kPageShift));
     ledger_.note_written(part);
     for (const PageRun& each : part.runs()) written.add(each);
   }
@@ -147,6 +200,35 @@ Result<std::vector<Area>> PagemapScanTracker::register_areas(const Places& place
     if (PD_TRY(protect_area(area))) registered.push_back(area);
   }
   return registered;
+}
+
+PagemapScanTracker::~PagemapScanTracker() {
+  if (!held_.empty()) scope_.space()->release(held_);
+}
+
+PageSet PagemapScanTracker::hold(const PageSet& data) {
+  if (scope_.follows())
+    held_ = scope_.space()->hold(data.intersected(protected_).without(elusive_));
+  return held_;
+}
+
+Result<PageSet> PagemapScanTracker::copy_held(Copier& copier, const PageSink& sink, Access access,
+                                              const PageRoom& room) {
+  if (held_.empty()) return PageSet();
+  const PageSet held = std::exchange(held_, {});
+  HeldCopier held_copier(pid_, cut_pagemap_, walker_, *scope_.space());
+  Result<PageSet> lost = held_copier.copy(held, copier, sink, access, room);
+  scope_.space()->release(held);
+  // A futex that processes may share makes its page writable without a fault when somebody waits.
+  if (lost.ok() && lost->pages() <= kElusivePagesMax) {
+    if (elusive_.runs().size() > kElusivePagesMax) elusive_.clear();
+    elusive_ = elusive_.united(*lost);
+  }
+  return lost;
+}
+
+void PagemapScanTracker::make_room_to_hold(uint64_t pages) {
+  if (scope_.follows()) scope_.space()->make_room(pages);
 }
 
 // What has no protection counts as written: the next pass protects what it yields.

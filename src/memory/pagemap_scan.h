@@ -28,10 +28,15 @@ class PagemapScanTracker final : public Tracker {
   static Result<std::unique_ptr<Tracker>> create(pid_t pid, Fd uffd,
                                                  const TrackerFeatures& features, LazyGuide* guide);
 
+  ~PagemapScanTracker() override;
   TrackerKind kind() const override { return TrackerKind::kPagemapScan; }
   Result<Scan> scan(std::span<const Area> areas, Mode mode) override;
   Status arm(std::span<const Area> areas) override;
   void give_back(const PageSet& pages) override { ledger_.give_back(pages); }
+  PageSet hold(const PageSet& data) override;
+  Result<PageSet> copy_held(Copier& copier, const PageSink& sink, Access access,
+                            const PageRoom& room) override;
+  void make_room_to_hold(uint64_t pages) override;
 
   // Only create() can make an Enabled: the descriptor has the feature on.
   class Enabled {
@@ -46,11 +51,12 @@ class PagemapScanTracker final : public Tracker {
         guided_pages_min_(features.guided_pages_min) {}
 
  private:
-  Result<Scan> pass(std::span<const Area> areas);
+  Result<Scan> pass(std::span<const Area> areas, Mode mode);
   Result<Scan> cut(std::span<const Area> areas);
   void follow_guide();
   Result<PageWalker::Look> look(const Fd& pagemap, const PageSet& places);
   Result<PageSet> scan_written(const Fd& pagemap, const PageSet& places);
+  Result<PageSet> scan_written_again(const Fd& pagemap, const PageSet& places);
   Result<PageSet> unprotected(const Fd& pagemap, const PageSet& places);
   Result<std::vector<Area>> register_areas(const Places& places, std::span<const Area> areas,
                                            const PageSet& populated);
@@ -67,6 +73,11 @@ class PagemapScanTracker final : public Tracker {
   uint64_t guided_pages_min_;
   uint64_t resident_pages_ = 0;  // as of the last cut that looked everywhere
   ScanScope scope_;
+  PageSet ahead_;      // found written by passes of kAhead since the last cut
+  PageSet protected_;  // where all that has content is, as of the last cut
+  Fd cut_pagemap_;     // of the address space that it looked at
+  PageSet held_;
+  PageSet elusive_;  // were lost when they were held: they are copied in the stop
 };
 
 }  // namespace perdure::memory

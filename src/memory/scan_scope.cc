@@ -43,7 +43,8 @@ Places ScanScope::places_for_pass(std::span<const Area> areas, const PageLedger&
   return places;
 }
 
-Places ScanScope::places_for_cut(std::span<const Area> areas, const PageLedger& ledger) {
+Places ScanScope::places_for_cut(std::span<const Area> areas, const PageLedger& ledger,
+                                 const PageSet& ahead) {
   Places places;
   const PageSet span = span_of(areas);
   if (space_ != nullptr) space_->collect();
@@ -73,13 +74,15 @@ Places ScanScope::places_for_cut(std::span<const Area> areas, const PageLedger& 
   }
   places.everything = false;
   places.unregistered = places.unregistered.coalesced(kFileGapPages);
-  PageSet others = places.unregistered.united(space_->called()).united(ledger.written());
+  PageSet others = places.unregistered.united(space_->called());
+  others = others.united(ahead.empty() ? ledger.written() : ledger.written().without(ahead));
   if (!same(areas, areas_)) {  // what was in areas that are gone is to be absent
     others = others.united(ledger.known().without(pages_of(areas)));
   }
   others = others.coalesced(kGapPages);
   places.only_faults = faulted.coalesced(kGapPages).without(others);
   places.look = others.united(places.only_faults);
+  places.ahead = ahead.without(places.look);
   return places;
 }
 

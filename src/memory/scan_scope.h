@@ -15,7 +15,7 @@
 namespace perdure::memory {
 
 // A call for a place of its own costs about as much as walking over so many pages.
-inline constexpr uint64_t kGapPages = 512;
+inline constexpr uint64_t kGapPages = 1024;
 
 struct Places {
   bool everything = true;
@@ -23,6 +23,7 @@ struct Places {
   PageSet only_faults;   // of it: nothing but page faults went on there
   PageSet unregistered;  // of it: mappings that may not be registered
   std::vector<Area> doubtful;  // the anonymous areas among them
+  PageSet ahead;               // of what was found ahead, the pages where nothing happened since
   PageSet steady;  // mappings of files: pages that are known are as they were, if they are there
 };
 
@@ -31,6 +32,7 @@ class ScanScope {
   // From now on the guide is asked. Until the first settle() it is everything still.
   void follow(std::unique_ptr<WatchedSpace> space) { space_ = std::move(space); }
   bool follows() const { return space_ != nullptr; }
+  WatchedSpace* space() { return space_.get(); }
 
   // areas: not empty. While the process runs.
   Places places_for_pass(std::span<const Area> areas, const PageLedger& ledger);
@@ -38,14 +40,14 @@ class ScanScope {
   void settle_written(const PageSet& written) {
     if (space_ != nullptr) space_->settle_written(written);
   }
-  // While it is stopped. What the ledger has noted is to be looked at, too.
-  Places places_for_cut(std::span<const Area> areas, const PageLedger& ledger);
-  // Of the pages that faulted since the last settle(), those that had content then and are not
-  // among these, which were found written.
-  PageSet faulted_for_reading(std::span<const Area> areas, const PageLedger& ledger,
+  // While it is stopped. What the ledger has noted is to be looked at, too, but for `ahead`: that
+  // was found written in a pass, and is protected since.
+  Places places_for_cut(std::span<const Area> areas, const PageLedger& ledger,
+                        const PageSet& ahead);
+  // Of the pages that faulted since the last settle(), those of `among` that are not in `written`.
+  PageSet faulted_for_reading(std::span<const Area> areas, const PageSet& among,
                               const PageSet& written) const {
-    return space_ == nullptr ? PageSet()
-                             : space_->faulted_for_reading(areas, ledger.known(), written);
+    return space_ == nullptr ? PageSet() : space_->faulted_for_reading(areas, among, written);
   }
   // The process is stopped and all places for the cut were looked at; these areas are known to be
   // registered now.

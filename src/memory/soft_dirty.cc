@@ -9,7 +9,7 @@
 namespace perdure::memory {
 
 Result<Scan> SoftDirtyTracker::scan(std::span<const Area> areas, Mode mode) {
-  if (mode == Mode::kPrecopy) return Scan{};
+  if (mode != Mode::kCut) return Scan{};
   Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   PageWalker::Walk walk = PD_TRY(walker_.read(pagemap, areas));
   ledger_.note_written(walk.soft_dirty);

@@ -24,6 +24,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "memory/copy.h"
 #include "memory/page_set.h"
 
 namespace perdure::memory {
@@ -49,6 +50,9 @@ enum class Mode : uint8_t {
   // the scan can be lost;
   // a caller who expects that stops both, scans, lets them run and then copies.
   kPrecopy,
+  // The same, but what is found is not to be copied yet: the next cut yields it, and has less to
+  // look for.
+  kAhead,
   kCut,  // every thread is stopped: the result is exact
 };
 
@@ -80,6 +84,8 @@ struct TrackerFeatures {
   bool write_guide = false;  // may be tried; whether it works shows when it is made
   // Smaller address spaces are scanned whole, which takes less than 0.1 ms. 64 MiB.
   uint64_t guided_pages_min = 16384;
+  // Fewer pages are copied as fast as they are held.
+  uint64_t held_pages_min = 16;
 };
 TrackerFeatures probe_tracker_features(std::string_view disabled);
 TrackerKind best_tracker(const TrackerFeatures& features);
@@ -110,6 +116,23 @@ class Tracker {
     (void)areas;
     return {};
   }
+
+  // Pages of the last scan's `data` can be copied after the process runs again, as they were: the
+  // process is stopped, and may run on once this has told which. They are copied by copy_held(),
+  // once, whatever happens. None where that is not possible.
+  virtual PageSet hold(const PageSet& data) {
+    (void)data;
+    return {};
+  }
+  // Copies what is held, as Copier::copy() does. Returns pages whose content is lost: somebody
+  // changed them in a way that cannot be followed.
+  virtual Result<PageSet> copy_held(Copier& copier, const PageSink& sink, Access access,
+                                    const PageRoom& room) {
+    (void)copier, (void)sink, (void)access, (void)room;
+    return PageSet();
+  }
+  // While nothing is held: how many pages it will be good to have room for. Takes milliseconds.
+  virtual void make_room_to_hold(uint64_t pages) { (void)pages; }
 
   // Pages that a scan yielded but that did not reach the store (a failed epoch, an unreadable
   // page): the next scan yields those of them that still have content, as data, and the others as

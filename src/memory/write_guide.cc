@@ -76,10 +76,12 @@ class ProbeBlock {
 
 }  // namespace
 
-WriteGuide::WriteGuide(kernel::BpfTable spaces, kernel::BpfArray states, kernel::BpfArray answer)
+WriteGuide::WriteGuide(kernel::BpfTable spaces, kernel::BpfArray states, kernel::BpfArray answer,
+                       HeldPages held)
     : spaces_(std::move(spaces)),
       states_(std::move(states)),
       answer_(std::move(answer)),
+      held_(std::move(held)),
       taken_(kWatchedSpacesMax) {}
 
 WriteGuide::~WriteGuide() = default;
@@ -88,8 +90,9 @@ Result<std::unique_ptr<WriteGuide>> WriteGuide::create() {
   kernel::BpfTable spaces = PD_TRY(kernel::BpfTable::create(kWatchedSpacesMax));
   kernel::BpfArray states = PD_TRY(kernel::BpfArray::create(sizeof(SpaceState), kWatchedSpacesMax));
   kernel::BpfArray answer = PD_TRY(kernel::BpfArray::create(sizeof(uint64_t), 1));
-  std::unique_ptr<WriteGuide> guide(
-      new WriteGuide(std::move(spaces), std::move(states), std::move(answer)));  // NOLINT
+  HeldPages held = PD_TRY(HeldPages::create());
+  std::unique_ptr<WriteGuide> guide(new WriteGuide(  // NOLINT
+      std::move(spaces), std::move(states), std::move(answer), std::move(held)));
   PD_TRY(guide->attach());
   PD_TRY(guide->try_on_ourselves());
   return guide;
@@ -97,8 +100,8 @@ Result<std::unique_ptr<WriteGuide>> WriteGuide::create() {
 
 Status WriteGuide::attach() {
   const kernel::Btf btf = PD_TRY(kernel::Btf::read_kernel());
-  const GuidePrograms programs(PD_TRY(KernelLayout::read(btf)),
-                               GuideMaps{spaces_.map(), states_.map()}, getpid());
+  const GuideMaps maps{spaces_.map(), states_.map(), held_.blocks(), held_.round(), held_.copies()};
+  const GuidePrograms programs(PD_TRY(KernelLayout::read(btf)), maps, getpid());
   const std::pair<const char*, kernel::BpfCode> parts[] = {
       {"btf_trace_page_fault_user", programs.user_fault()},
       {"btf_trace_page_fault_kernel", programs.kernel_fault()},
@@ -150,7 +153,7 @@ Result<std::unique_ptr<WatchedSpace>> WriteGuide::watch(pid_t pid) {
   auto& state = *static_cast<SpaceState*>(states_.at(key));
   std::fill(std::begin(state.touched), std::end(state.touched), 0);
   std::fill(std::begin(state.log), std::end(state.log), LockRecord());
-  state.distrusted = state.records = 0;
+  state.distrusted = state.records = state.held_tag = 0;
   PD_TRY(spaces_.add(found, key));
   taken_[key] = true;
   return std::make_unique<WatchedSpace>(*this, found, key);
@@ -184,7 +187,7 @@ void WatchedSpace::collect() {
   collect_faults();
   collect_blocks();
   collect_records();
-  if (load(state_.distrusted) != 0) everything_ = true;
+  if (load(state_.distrusted) != 0) everything_ = remade_anywhere_ = true;
 }
 
 void WatchedSpace::collect_blocks() {
@@ -212,20 +215,26 @@ void WatchedSpace::collect_faults() {
 
 void WatchedSpace::collect_records() {
   const uint64_t end = load(state_.records);
-  if (end - records_read_ > kLockRecords) everything_ = true;
-  for (; records_read_ != end && !everything_; ++records_read_) {
+  if (end - records_read_ > kLockRecords) everything_ = remade_anywhere_ = true;
+  for (; records_read_ != end && !remade_anywhere_; ++records_read_) {
     LockRecord& place = state_.log[records_read_ % kLockRecords];
     // One that is being written belongs to another process, which will record that it has finished.
-    if (load(place.number) != records_read_ + 1) everything_ = true;
+    bool good = load(place.number) == records_read_ + 1;
     const LockRecord record = place;
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (load(place.number) != records_read_ + 1) everything_ = true;  // overtaken
-    const LockEffect effect = effect_of(record);
-    if (effect.reach == LockEffect::Reach::kEverything) everything_ = true;
-    if (effect.reach == LockEffect::Reach::kNothing) continue;
+    good = good && load(place.number) == records_read_ + 1;  // else overtaken
+    const LockEffect effect = good ? effect_of(record) : LockEffect();
+    const bool everywhere = effect.reach == LockEffect::Reach::kEverything;
+    everything_ = everything_ || everywhere;
+    remade_anywhere_ = remade_anywhere_ || (everywhere && !effect.only_unprotects);
+    unprotected_ = unprotected_ || effect.only_unprotects;
+    shared_ = shared_ || effect.shares;
+    if (everywhere || effect.reach == LockEffect::Reach::kNothing) continue;
     PageSet pages;
     pages.add_bytes(effect.start, effect.end);
     pages_ = pages_.united(pages);
+    const bool direct = effect.reach == LockEffect::Reach::kDirectReads;
+    if (!direct && !effect.only_unprotects) remade_ = remade_.united(pages);
     if (effect.reach == LockEffect::Reach::kMappings) mappings_ = mappings_.united(pages);
   }
   records_read_ = end;
@@ -235,19 +244,19 @@ PageSet WatchedSpace::faulted(std::span<const Area> areas, const PageSet& known)
   return pages_are_few() ? touched_pages(areas, known) : touched_blocks(areas);
 }
 
-PageSet WatchedSpace::faulted_for_reading(std::span<const Area> areas, const PageSet& known,
+PageSet WatchedSpace::faulted_for_reading(std::span<const Area> areas, const PageSet& among,
                                           const PageSet& written) const {
-  if (!pages_are_known()) return touched_blocks(areas).intersected(known).without(written);
+  if (!pages_are_known()) return touched_blocks(areas).intersected(among).without(written);
   std::vector<uint64_t> left;
   for (const uint64_t page : faulted_) {
-    if (!written.contains(page)) left.push_back(page);
+    if (among.contains(page) && !written.contains(page)) left.push_back(page);
   }
   std::sort(left.begin(), left.end());
   PageSet pages;
   for (const uint64_t page : left) {
     if (pages.empty() || pages.runs().back().end() <= page) pages.add(PageRun{page, 1});
   }
-  return pages.intersected(known);
+  return pages;
 }
 
 PageSet WatchedSpace::touched_pages(std::span<const Area> areas, const PageSet& known) const {
@@ -318,10 +327,28 @@ PageSet WatchedSpace::touched_blocks(std::span<const Area> areas) const {
 void WatchedSpace::settle() {
   std::fill(blocks_.begin(), blocks_.end(), 0);
   pages_.clear();
+  remade_.clear();
   mappings_.clear();
   faulted_.clear();
   faults_lost_ = false;
-  everything_ = false;
+  everything_ = remade_anywhere_ = unprotected_ = shared_ = false;
+}
+
+// In powers of two, so that it is seldom made anew. Without room nothing is held.
+void WatchedSpace::make_room(uint64_t pages) {
+  const uint64_t wanted = std::bit_ceil(std::min<uint64_t>(pages, kHeldPagesMax));
+  (void)guide_.held_.make_room(static_cast<uint32_t>(wanted));
+}
+
+PageSet WatchedSpace::hold(const PageSet& pages) {
+  PageSet held = guide_.held_.hold(held_tag(), pages);
+  state_.held_tag = held.empty() ? 0 : held_tag();
+  return held;
+}
+
+void WatchedSpace::release(const PageSet& pages) {
+  std::atomic_ref<uint64_t>(state_.held_tag).store(0);
+  guide_.held_.release(held_tag(), pages);
 }
 
 }  // namespace perdure::memory

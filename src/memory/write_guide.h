@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "kernel/bpf.h"
 #include "memory/guide_state.h"
+#include "memory/held_pages.h"
 #include "memory/lock_effect.h"
 #include "memory/page_set.h"
 #include "memory/tracker.h"
@@ -40,12 +41,14 @@ class WriteGuide {
 
  private:
   friend class WatchedSpace;
-  WriteGuide(kernel::BpfTable spaces, kernel::BpfArray states, kernel::BpfArray answer);
+  WriteGuide(kernel::BpfTable spaces, kernel::BpfArray states, kernel::BpfArray answer,
+             HeldPages held);
   Status attach();
   Status try_on_ourselves();
 
   kernel::BpfTable spaces_;
   kernel::BpfArray states_, answer_;
+  HeldPages held_;
   std::vector<bool> taken_;  // by key of states_
   Fd find_space_;
   std::vector<Fd> links_;
@@ -78,11 +81,15 @@ class WatchedSpace {
   // has lost its content by that. known: pages that had content then, or were seen to have some
   // since; where there were none, a fault may have brought a whole block.
   PageSet faulted(std::span<const Area> areas, const PageSet& known) const;
-  // Of these pages, exactly, those in `known` that are not in `written`.
-  PageSet faulted_for_reading(std::span<const Area> areas, const PageSet& known,
+  // Of these pages, exactly, those of `among` that are not in `written`.
+  PageSet faulted_for_reading(std::span<const Area> areas, const PageSet& among,
                               const PageSet& written) const;
   // The pages that calls may have changed, or dropped.
   const PageSet& called() const { return pages_; }
+  // Of those, the ones that may have been changed without a page fault by other means than a direct
+  // read from a disk; and whether that may have happened anywhere.
+  const PageSet& remade() const { return remade_; }
+  bool remade_anywhere() const { return remade_anywhere_ || (unprotected_ && shared_); }
   PageSet touched(std::span<const Area> areas, const PageSet& known) const {
     return faulted(areas, known).united(pages_);
   }
@@ -96,7 +103,16 @@ class WatchedSpace {
   // and may make its page writable only after that page was looked at.
   void settle();
 
+  // Pages are held in HeldPages, with this space's tag. hold(): the process is stopped, and these
+  // are write protected; returns those that are held.
+  PageSet hold(const PageSet& pages);
+  bool give_up(uint64_t page) { return guide_.held_.give_up(held_tag(), page); }
+  std::vector<HeldPages::Copy> copies() const { return guide_.held_.copies_of(held_tag()); }
+  void release(const PageSet& pages);
+  void make_room(uint64_t pages);
+
  private:
+  uint64_t held_tag() const { return (uint64_t{key_} + 1) << kHeldTagShift; }
   void collect_blocks();
   void collect_faults();
   void collect_records();
@@ -110,12 +126,14 @@ class WatchedSpace {
   const uint32_t key_;
   SpaceState& state_;
   std::vector<uint64_t> blocks_;
-  PageSet pages_, mappings_;
+  PageSet pages_, remade_, mappings_;
   uint64_t records_read_ = 0;
   std::vector<uint64_t> faulted_;  // pages, one entry for each fault
   uint64_t faults_read_ = 0, faults_begun_ = 0;
   bool faults_lost_ = false;
   bool everything_ = true;
+  bool remade_anywhere_ = true;
+  bool unprotected_ = false, shared_ = false;
 };
 
 }  // namespace perdure::memory

@@ -60,7 +60,7 @@ def prove(run, epochs):
 
 def engine_lost(run, options):
     generator = random.Random(options.seed)
-    run.begin("5ms")
+    run.begin("5ms", held=True)
     first = await_epochs(run, 3)
     for number in range(options.rounds):
         time.sleep(generator.random() * 0.06)

@@ -1,4 +1,4 @@
-"""Every epoch is exactly one moment: every_epoch.py PROGRAM [--epochs N] [--for SECONDS] [--every SPAN].
+"""Every epoch is exactly one moment: every_epoch.py PROGRAM [--epochs N] [--for SECONDS] [--every SPAN] [--held].
 
 The program, which checks itself, is saved a hundred times a second and lost. Then it is restored from N epochs spread over the
 run (all: 0), each time to go on to its end, from which it reports whether what it found was one state.
@@ -12,14 +12,16 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 from harness import Failure, Workspace, alive, await_true, run_test  # noqa: E402
-from run_program import Session  # noqa: E402
+from run_program import GUIDED, Session  # noqa: E402
 
 CHECKPOINTS = 10  # more than any program has
 EPOCHS_MIN = 10  # fewer in a run prove nothing
 
 
 class Run(Session):
-    def begin(self, period):
+    def begin(self, period, held=False):
+        if held:
+            self.perdure.extra |= GUIDED
         environment = {"PERDURE_TEST_DIR": self.workspace.path("io"), "PERDURE_TEST_MODE": "every"}
         self.perdure.run(self.options.program, extra=["--every", period, "--keep", "100000"], **environment)
         if not self.meet("ready.0"):
@@ -61,12 +63,21 @@ def spread(epochs, count):
     return [epochs[i * (len(epochs) - 1) // (count - 1)] for i in range(count)]
 
 
+def expect_held(perdure):
+    rows = perdure.json("log", perdure.workspace.group, *perdure.store_option())
+    held = [row["held_pages"] for row in rows]
+    if sum(count > 0 for count in held) < EPOCHS_MIN:
+        raise Failure(f"pages that were held in each epoch: {held}")
+
+
 def prove_all(run, options):
-    run.begin(options.every)
+    run.begin(options.every, options.held)
     run.run_on(options.seconds)
     run.lose_with_engine()
     run.let_go()
     epochs = run.perdure.epochs()
+    if options.held:
+        expect_held(run.perdure)
     # The newest first, as epochs of the restored runs come after them.
     for number, epoch in enumerate(reversed(spread(epochs, options.epochs))):
         run.prove(epoch)
@@ -79,6 +90,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--for", dest="seconds", type=float, default=1.0)
     parser.add_argument("--every", default="10ms")
+    parser.add_argument("--held", action="store_true", help="pages are copied after the group runs again")
     options = parser.parse_args()
     options.program, options.mode, options.outage = os.path.realpath(options.program), "every", 0
     name = os.path.basename(options.program)

@@ -21,6 +21,8 @@ LAZY = {"PERDURE_LAZY": "mapping_pages=1,space_pages=1,delay_ms=150"}
 MODES = ["native", "save_and_continue", "save_kill_restore", "incremental", "restore_older", "attach", "attach_isolate",
          "detach", "takeover", "engine_lost", "restore_eager", "restore_lazy", "lazy_checkpoint", "lazy_engine_lost", "refused",
          "every", "every_guided", *TRACKERS]
+# Small programs are guided, and few pages held, as large ones are by themselves.
+GUIDED = {"PERDURE_GUIDED_PAGES_MIN": "0", "PERDURE_HELD_PAGES_MIN": "1"}
 EVERY = ["--every", "10ms"]  # modes every*: a hundred epochs a second from the first instruction on
 
 
@@ -33,8 +35,8 @@ class Session:
         self.mode = options.mode
         self.attached = self.mode.startswith(("attach", "detach"))
         self.perdure = None if self.mode == "native" else Perdure(workspace, TRACKERS.get(self.mode, ""))
-        if self.mode == "every_guided":  # small programs are not, by themselves
-            self.perdure.extra["PERDURE_GUIDED_PAGES_MIN"] = "0"
+        if self.mode == "every_guided":
+            self.perdure.extra |= GUIDED
         self.next_look = 0.0
         self.process = None  # started by us rather than by perdure
         os.mkdir(workspace.path("io"))
