@@ -202,13 +202,13 @@ class Restorer {
   // could bring pages if the engine dies.
   Status choose_laziness() {
     lazy_settings_ = PD_TRY(LazySettings::from_environment());
-    if (lazy_settings_.mapping_pages) lazy_.mapping_pages_min = *lazy_settings_.mapping_pages;
-    if (lazy_settings_.space_pages) lazy_.space_pages_min = *lazy_settings_.space_pages;
+    if (lazy_settings_.mapping_pages) smallest_.mapping_pages = *lazy_settings_.mapping_pages;
+    if (lazy_settings_.space_pages) smallest_.space_pages = *lazy_settings_.space_pages;
     uint64_t pages = 0;
     for (const store::ObjectSummary& object : reader_->objects()) {
       if (graph_.address_spaces.contains(object.object)) pages = std::max(pages, object.pages);
     }
-    const bool lazily = own_namespaces_ && !options_.eager && pages >= lazy_.space_pages_min &&
+    const bool lazily = own_namespaces_ && !options_.eager && pages >= smallest_.space_pages &&
                         pages > 0 && state_.features.has(kernel::Feature::kLazyRestore);
     if (lazily) missing_ = PD_TRY(MissingPages::create());
     return {};
@@ -216,7 +216,7 @@ class Restorer {
 
   // The disk begins with what has to be there before the group runs.
   void look_at_memory() {
-    outlook_ = restore::outlook_of(graph_, *reader_, lazy_.mapping_pages_min);
+    outlook_ = restore::outlook_of(graph_, plan_, *reader_, smallest_);
     lazy_.outlook = &outlook_;
     reader_->read_ahead(std::move(outlook_.at_once));
   }
@@ -496,6 +496,8 @@ class Restorer {
   object::Graph graph_;
   std::unique_ptr<store::EpochReader> reader_;
   restore::Plan plan_;
+  // 4 MiB load in the time that a pager takes to start.
+  restore::Smallest smallest_{.mapping_pages = 64, .space_pages = 1024};
   restore::Outlook outlook_;
   restore::LazyPolicy lazy_;
   LazySettings lazy_settings_;

@@ -6,12 +6,17 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <memory>
 #include <string_view>
+
+#include "kernel/abi/cachestat.h"
 
 namespace perdure::kernel {
 namespace {
@@ -80,6 +85,26 @@ Result<size_t> read_file_at(const Fd& fd, uint64_t offset, MutableBytes out) {
     done += static_cast<size_t>(n);
   }
   return done;
+}
+
+bool read_file_directly(const Fd& fd, uint64_t offset, MutableBytes head, MutableBytes rest) {
+  const std::array<iovec, 2> parts = {iovec{head.data(), head.size()},
+                                      iovec{rest.data(), rest.size()}};
+  const ssize_t n = retried(
+      [&] { return ::preadv(fd.get(), parts.data(), parts.size(), static_cast<off_t>(offset)); });
+  return n == static_cast<ssize_t>(head.size() + rest.size());
+}
+
+Fd reopen_directly(const Fd& fd) {
+  const std::string path = "/proc/self/fd/" + std::to_string(fd.get());
+  return Fd::adopt(retried([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC); }));
+}
+
+bool is_mostly_cached(const Fd& fd, uint64_t offset, uint64_t size) {
+  const abi::CachestatRange range{offset, size};
+  abi::Cachestat stat{};
+  if (::syscall(abi::kSysCachestat, fd.get(), &range, &stat, 0) != 0) return true;
+  return stat.nr_cache * abi::kCachestatPageBytes * 2 >= size;
 }
 
 Status write_file_at(const Fd& fd, uint64_t offset, Bytes data) {

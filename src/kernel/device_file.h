@@ -24,6 +24,13 @@ Result<Fd> open_lock_file(const std::string& path);
 
 // Bytes read: less than out.size() only at the end of the file.
 Result<size_t> read_file_at(const Fd& fd, uint64_t offset, MutableBytes out);
+// Past the page cache, into two parts that follow each other in the file; all is aligned to blocks.
+// False if the file system does not let us, or not all could be read.
+bool read_file_directly(const Fd& fd, uint64_t offset, MutableBytes head, MutableBytes rest);
+// The same file, opened once more for that; invalid where O_DIRECT is refused.
+Fd reopen_directly(const Fd& fd);
+// Whether half of a range or more is in the page cache (cachestat(2), Linux 6.5), or may be.
+bool is_mostly_cached(const Fd& fd, uint64_t offset, uint64_t size);
 Status write_file_at(const Fd& fd, uint64_t offset, Bytes data);
 // Hands a buffered range to the disk without waiting (sync_file_range(2)); a hint, so it cannot
 // fail.

@@ -89,8 +89,12 @@ void Pager::plan(const std::vector<Space>& spaces) {
 }
 
 void Pager::plan_run(const Space& space, const PageRun& run) {
-  for (uint64_t at = run.first; at < run.end(); at += ReadAhead::kBlockPages) {
-    units_.push_back({space.source, {at, std::min(ReadAhead::kBlockPages, run.end() - at)}});
+  auto start = std::upper_bound(space.starts.begin(), space.starts.end(), run.first);
+  for (uint64_t at = run.first; at < run.end();) {
+    uint64_t end = std::min(at + ReadAhead::kBlockPages, run.end());
+    if (start != space.starts.end() && *start <= end) end = *start++;
+    units_.push_back({space.source, {at, end - at}});
+    at = end;
   }
 }
 
@@ -309,8 +313,13 @@ Result<Pager::Progress> Pager::fill() {
     block_done_ = 0;
   }
   if (!block_) return Progress::kNone;
-  PD_TRY(std::move(block_->status));
-  block_->status = Status();
+  Status read = std::exchange(block_->status, Status());
+  if (!read.ok()) {
+    // It matters to nobody any more if the program has dropped these pages.
+    if (is_wanted({block_->source, {block_->first_page, block_->pages}})) return read.error();
+    end_block();
+    return Progress::kSome;
+  }
   return place_block_part();
 }
 
@@ -353,11 +362,13 @@ Result<Pager::Progress> Pager::place_block_part() {
     }
   }
   block_done_ += count;
-  if (block_done_ == block_->pages) {
-    block_.reset();
-    ahead_->done();
-  }
+  if (block_done_ == block_->pages) end_block();
   return Progress::kSome;
+}
+
+void Pager::end_block() {
+  block_.reset();
+  ahead_->done();
 }
 
 bool Pager::complete() const {

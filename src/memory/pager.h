@@ -39,12 +39,14 @@ class Pager {
  public:
   // One address space: a userfaultfd (enable_uffd_serving()) with ranges registered for missing
   // pages, and what is to come. asked: what `ahead` was asked for already; hot: what is fetched
-  // after that, before everything else.
+  // after that, before everything else. starts: pages at which what lies together in the store
+  // begins, ascending: no block goes beyond one.
   struct Space {
     Fd uffd;
     std::shared_ptr<PageSource> source;
     PageSet pages;
     PageSet asked, hot;
+    std::vector<uint64_t> starts;
   };
   struct Options {
     // From begin_fill() until the background reader goes beyond what is hot: it would take the
@@ -100,6 +102,7 @@ class Pager {
   Status place(Served* served, uint64_t page, Bytes bytes, bool* again);
   Result<Progress> fill();
   Result<Progress> place_block_part();
+  void end_block();
   void ask_for_more();
   bool is_wanted(const Unit& unit) const;
   uint64_t may_fill_at() const;

@@ -23,6 +23,11 @@ uint64_t value_of(uint64_t page) { return page * 0x9e3779b97f4a7c15 + 1; }
 class Saved final : public PageSource {
  public:
   explicit Saved(uint64_t bad_page = 0) : bad_page_(bad_page) {}
+  Status stream(uint64_t first_page, MutableBytes out) override {
+    const uint64_t end = first_page + out.size() / kPageSize;
+    if (first_page < start && start < end) ++crossings;
+    return read(first_page, out);
+  }
   Status read(uint64_t first_page, MutableBytes out) override {
     for (uint64_t at = 0; at < out.size() / kPageSize; ++at) {
       const uint64_t page = first_page + at, value = value_of(page);
@@ -32,6 +37,9 @@ class Saved final : public PageSource {
     }
     return {};
   }
+
+  uint64_t start = 0;  // no block goes beyond
+  std::atomic<int> crossings = 0;
 
  private:
   uint64_t bad_page_;
@@ -57,9 +65,12 @@ class PagerTest : public ::testing::Test {
     ASSERT_TRUE(
         kernel::register_uffd_missing(space.uffd, RemoteAddr(address), kPages * kPageSize).ok());
     first_ = address >> kPageShift;
-    for (uint64_t page = 0; page < kPages; page += 2) space.pages.add({first_ + page, 1});
+    for (uint64_t page = 0; page<kPages; page += start_> 0 ? 1 : 2)
+      space.pages.add({first_ + page, 1});
     if (hot_pages_ > 0) space.hot.add({first_, hot_pages_});
-    space.source = std::make_shared<Saved>(bad < kPages ? first_ + bad : 0);
+    source_ = std::make_shared<Saved>(bad < kPages ? first_ + bad : 0);
+    if (start_ > 0) space.starts = {first_ + 3, source_->start = first_ + start_};
+    space.source = source_;
     Pager::Options options;
     options.fill_delay_ms = delay_ms;
     if (kept) {  // made here, so that the child has no copy
@@ -97,7 +108,8 @@ class PagerTest : public ::testing::Test {
 
   uint8_t* memory_ = nullptr;
   uint64_t first_ = 0;
-  uint64_t hot_pages_ = 0;
+  std::shared_ptr<Saved> source_;
+  uint64_t hot_pages_ = 0, start_ = 0;
   bool fills_ = true;
   Fd keeper_;
   std::unique_ptr<Target> target_;
@@ -146,6 +158,26 @@ TEST_F(PagerTest, BringsWhatIsHotBeforeItIsToldToFill) {
   EXPECT_EQ(left_, rest);
   pager_->begin_fill();
   EXPECT_EQ(target_->step(), 0u);
+  EXPECT_TRUE(end().ok());
+}
+
+TEST_F(PagerTest, ReadsNoBlockBeyondAStart) {
+  start_ = 130;
+  begin(
+      [](Target::Gate& gate, const volatile uint8_t* memory) {
+        const uint64_t first = reinterpret_cast<uint64_t>(memory) >> kPageShift;
+        uint64_t wrong = 0;
+        for (uint64_t page = 0; page < kPages; ++page) {
+          const auto* at = reinterpret_cast<const volatile uint64_t*>(memory + page * kPageSize);
+          wrong += *at != value_of(first + page) ? 1 : 0;
+        }
+        gate.meet(wrong);
+      },
+      0);
+  thread_.join();
+  EXPECT_EQ(source_->crossings, 0);
+  EXPECT_EQ(target_->step(), 0u);
+  thread_ = std::thread([] {});
   EXPECT_TRUE(end().ok());
 }
 

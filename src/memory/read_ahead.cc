@@ -124,7 +124,7 @@ void ReadAhead::work() {
     block.bytes = take_buffer(block.pages);
     announce_all(lock);
     lock.unlock();
-    block.status = block.source->read(block.first_page, block.bytes);
+    block.status = block.source->stream(block.first_page, block.bytes);
     lock.lock();
     read_.push_back(std::move(block));
     wake_owner();

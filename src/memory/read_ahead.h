@@ -1,5 +1,5 @@
 // ReadAhead: threads that read saved pages, checked, before they are placed: while one checks, the
-// disk works for the other. One owner asks and takes, not always in the same order; at most
+// disk works for the others. One owner asks and takes, not always in the same order; at most
 // kBlocksMax blocks are on their way.
 #pragma once
 
@@ -26,13 +26,15 @@ class PageSource {
   virtual ~PageSource() = default;
   // Whole pages; what comes out has passed its checksum.
   virtual Status read(uint64_t first_page, MutableBytes out) = 0;
+  // The same for pages that are needed once, into page-aligned memory.
+  virtual Status stream(uint64_t first_page, MutableBytes out) { return read(first_page, out); }
   // These pages will be read soon: the disk may begin with them.
   virtual void announce(uint64_t /*first_page*/, uint64_t /*pages*/) {}
 };
 
 class ReadAhead {
  public:
-  static constexpr int kThreads = 2;
+  static constexpr int kThreads = 3;
   static constexpr size_t kBlocksMax = 8;
   static constexpr uint64_t kBlockPages = 256;
 

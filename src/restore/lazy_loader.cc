@@ -12,12 +12,6 @@ namespace {
 
 using object::Vma;
 
-// A child that is made later gets its parent's pages by fork, so they have to be there.
-bool has_late_children(const Skeleton& skeleton, const Site& site) {
-  return std::any_of(skeleton.node->children.begin(), skeleton.node->children.end(),
-                     [&](size_t child) { return site.plan->nodes[child].birth == Birth::kLate; });
-}
-
 memory::PageRun pages_of(const Vma& vma) {
   return {vma.start() >> kPageShift, (vma.end() - vma.start()) >> kPageShift};
 }
@@ -26,8 +20,7 @@ memory::PageRun pages_of(const Vma& vma) {
 
 Status LazyLoader::choose() {
   const LazyPolicy& policy = site_.lazy;
-  if (!policy.hand_over || skeleton_.memory_of.value != 0 || has_late_children(skeleton_, site_))
-    return {};
+  if (!policy.hand_over || skeleton_.memory_of.value != 0) return {};
   chosen_.space = ObjectId(skeleton_.process().address_space());
   const auto mappings = policy.outlook->lazy.find(chosen_.space);
   if (mappings == policy.outlook->lazy.end()) return {};
@@ -36,10 +29,8 @@ Status LazyLoader::choose() {
     stored += mapping.pages_stored;
     chosen_.ranges.push_back(mapping.run);
   }
-  if (stored >= policy.space_pages_min && stored > 0) {
-    uffd_ = PD_TRY(take_uffd(&skeleton_, site_, Faults::kAll));
-    if (uffd_.valid() && !kernel::enable_uffd_serving(uffd_).ok()) uffd_.reset();
-  }
+  uffd_ = PD_TRY(take_uffd(&skeleton_, site_, Faults::kAll));
+  if (uffd_.valid() && !kernel::enable_uffd_serving(uffd_).ok()) uffd_.reset();
   if (uffd_.valid()) {
     site_.pages_lazy += stored;
   } else {

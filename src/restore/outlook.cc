@@ -30,6 +30,12 @@ uint64_t pages_in(const std::vector<PageExtent>& extents) {
   return pages;
 }
 
+// A child that is made later gets its parent's pages by fork, so they have to be there.
+bool gives_by_fork(const Plan& plan, const Node& node) {
+  return std::any_of(node.children.begin(), node.children.end(),
+                     [&plan](size_t child) { return plan.nodes[child].birth == Birth::kLate; });
+}
+
 struct Candidate {
   ObjectId space;
   LazyMapping mapping;
@@ -124,21 +130,30 @@ class Chooser {
 
 }  // namespace
 
-Outlook outlook_of(const object::Graph& graph, const store::EpochReader& reader,
-                   uint64_t mapping_pages_min) {
+Outlook outlook_of(const object::Graph& graph, const Plan& plan, const store::EpochReader& reader,
+                   const Smallest& smallest) {
   Outlook outlook;
   for (const auto& [id, space] : graph.address_spaces) {
     for (const Vma& vma : space.vmas()) {
       const memory::PageRun run{vma.start() >> kPageShift, (vma.end() - vma.start()) >> kPageShift};
       std::vector<PageExtent> extents = reader.extents(id, run.first, run.count);
       const uint64_t pages = pages_in(extents);
-      if (is_fit(vma) && pages >= mapping_pages_min && pages > 0) {
+      if (is_fit(vma) && pages >= smallest.mapping_pages && pages > 0) {
         outlook.lazy[id].push_back({run, pages});
       } else if (pages <= kAtOncePagesMax) {
         outlook.at_once.insert(outlook.at_once.end(), extents.begin(), extents.end());
       }
     }
   }
+  for (const Node& node : plan.nodes) {
+    if (!node.transient() && gives_by_fork(plan, node))
+      outlook.lazy.erase(ObjectId(node.process->address_space()));
+  }
+  std::erase_if(outlook.lazy, [&](const auto& space) {
+    uint64_t pages = 0;
+    for (const LazyMapping& mapping : space.second) pages += mapping.pages_stored;
+    return pages < smallest.space_pages;
+  });
   return outlook;
 }
 

@@ -13,6 +13,7 @@
 #include "base/ids.h"
 #include "memory/page_set.h"
 #include "object/graph.h"
+#include "restore/plan.h"
 #include "store/epoch_reader.h"
 
 namespace perdure::restore {
@@ -33,9 +34,14 @@ struct Outlook {
   std::vector<store::PageExtent> at_once;             // of the others, unless they are many
 };
 
-// mapping_pages_min: mappings with fewer stored pages are loaded at once.
-Outlook outlook_of(const object::Graph& graph, const store::EpochReader& reader,
-                   uint64_t mapping_pages_min);
+// Mappings with fewer stored pages are loaded at once, and so are address spaces with fewer such
+// pages.
+struct Smallest {
+  uint64_t mapping_pages = 0;
+  uint64_t space_pages = 0;
+};
+Outlook outlook_of(const object::Graph& graph, const Plan& plan, const store::EpochReader& reader,
+                   const Smallest& smallest);
 
 // In the order in which they are to be read.
 std::vector<HotRun> hot_runs(const Outlook& outlook, const store::EpochReader& reader);

@@ -31,10 +31,10 @@ class OutlookTest : public ::testing::Test {
       PD_ASSERT_OK(writer_->put_pages(kSpace, page, page_of(page)));
   }
 
-  Outlook look(uint64_t mapping_pages_min) {
+  Outlook look(uint64_t mapping_pages, uint64_t space_pages = 0) {
     PD_ASSERT_OK(writer_->commit({}));
     reader_ = PD_ASSERT_OK(store_->read_epoch(Epoch(1)));
-    return outlook_of(graph_, *reader_, mapping_pages_min);
+    return outlook_of(graph_, plan_, *reader_, {mapping_pages, space_pages});
   }
 
   std::vector<PageRun> hot(const Outlook& outlook) {
@@ -53,6 +53,7 @@ class OutlookTest : public ::testing::Test {
   std::unique_ptr<store::EpochWriter> writer_ = PD_ASSERT_OK(store_->begin_epoch());
   std::unique_ptr<store::EpochReader> reader_;
   object::Graph graph_;
+  Plan plan_;
 };
 
 TEST_F(OutlookTest, LargeAnonymousMappingsMayWaitAndTheRestIsLoadedAtOnce) {
@@ -70,6 +71,21 @@ TEST_F(OutlookTest, LargeAnonymousMappingsMayWaitAndTheRestIsLoadedAtOnce) {
   uint64_t at_once = 0;
   for (const store::PageExtent& extent : outlook.at_once) at_once += extent.count;
   EXPECT_EQ(at_once, 80u);
+}
+
+TEST_F(OutlookTest, SmallAddressSpacesAndParentsOfCopiesAreLoadedAtOnce) {
+  map(1000, 1000);
+  put(1000, 1000);
+  object::Process parent;
+  parent.set_address_space(kSpace.value);
+  plan_.nodes.resize(2);
+  plan_.nodes[0].process = &parent;
+  plan_.nodes[0].children = {1};
+  plan_.nodes[1].birth = Birth::kEarly;
+  EXPECT_EQ(look(64, 1000).lazy.size(), 1u);
+  EXPECT_EQ(outlook_of(graph_, plan_, *reader_, {64, 1001}).lazy.size(), 0u);
+  plan_.nodes[1].birth = Birth::kLate;
+  EXPECT_EQ(outlook_of(graph_, plan_, *reader_, {64, 1000}).lazy.size(), 0u);
 }
 
 TEST_F(OutlookTest, HotAreSmallMappingsAndThenWhatWasWrittenLast) {

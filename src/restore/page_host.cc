@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "kernel/file.h"
 #include "kernel/proc/read.h"
 #include "restore/lazy_space.h"
 
@@ -17,6 +18,10 @@ namespace {
 constexpr const char* kLastPid = "/proc/sys/kernel/ns_last_pid";
 // Below this a PID namespace never starts over (RESERVED_PIDS in the kernel).
 constexpr pid_t kFirstPid = 300;
+// Epochs in more segments are read through the page cache: their descriptors are many already.
+constexpr size_t kDirectMax = 256;
+// Of many address spaces and segments.
+constexpr uint64_t kDescriptors = 1024;
 // Those that read, and the one that places.
 constexpr pid_t kThreads = memory::ReadAhead::kThreads + 1;
 
@@ -26,8 +31,13 @@ class StoredPages final : public memory::PageSource {
   Status read(uint64_t first_page, MutableBytes out) override {
     return reader_.read_range(space_, first_page, out);
   }
+  Status stream(uint64_t first_page, MutableBytes out) override {
+    return reader_.stream_range(space_, first_page, out);
+  }
   void announce(uint64_t first_page, uint64_t pages) override {
-    reader_.read_ahead(reader_.extents(space_, first_page, pages));
+    std::vector<store::PageExtent> extents = reader_.extents(space_, first_page, pages);
+    std::erase_if(extents, store::EpochReader::is_streamed);
+    if (!extents.empty()) reader_.read_ahead(std::move(extents));
   }
 
  private:
@@ -104,6 +114,14 @@ Status PageHost::make_threads(pid_t count, const std::function<Status()>& make) 
 }
 
 Status PageHost::begin_reading(const std::vector<HotRun>& hot) {
+  // While there is one thread it costs nothing to grow the table; later 10 to 20 ms.
+  kernel::reserve_descriptors(kDescriptors);
+  for (const HotRun& each : hot) {
+    for (const store::PageExtent& extent :
+         reader_.extents(each.space, each.run.first, each.run.count)) {
+      PD_TRY(open_directly(extent.location.segment));
+    }
+  }
   const auto make_readers = [this]() -> Status {
     ahead_ = PD_TRY(memory::ReadAhead::create());
     return {};
@@ -120,17 +138,31 @@ Status PageHost::begin_reading(const std::vector<HotRun>& hot) {
   return {};
 }
 
+Status PageHost::open_directly(uint32_t segment) {
+  if (direct_.contains(segment) || direct_.size() >= kDirectMax) return {};
+  direct_.insert(segment);
+  segments_.push_back(PD_TRY(reader_.direct_fd(segment)));
+  return {};
+}
+
 Status PageHost::take(const std::string& message, Fd uffd) {
   const LazySpace lazy = PD_TRY(decode_lazy_space(message));
   memory::Pager::Space space;
   space.uffd = std::move(uffd);
   space.source = source_of(lazy.space);
   std::vector<store::PageExtent> all;
+  std::set<uint32_t> used;
   for (const memory::PageRun& run : lazy.ranges) {
     for (const store::PageExtent& extent : reader_.extents(lazy.space, run.first, run.count)) {
-      segments_.push_back(PD_TRY(reader_.segment_fd(extent.location.segment)));
+      used.insert(extent.location.segment);
+      if (extent.location.slot == 0 && store::EpochReader::is_streamed(extent))
+        space.starts.push_back(extent.first_page);
       all.push_back(extent);
     }
+  }
+  for (uint32_t segment : used) {
+    segments_.push_back(PD_TRY(reader_.segment_fd(segment)));
+    PD_TRY(open_directly(segment));
   }
   space.pages = set_of(all);
   space.asked = asked_[lazy.space];

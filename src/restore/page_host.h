@@ -62,6 +62,7 @@ class PageHost {
   std::shared_ptr<memory::PageSource> source_of(ObjectId space);
   // Has threads made with numbers that nobody needs.
   Status make_threads(pid_t count, const std::function<Status()>& make);
+  Status open_directly(uint32_t segment);
   void close_segments();
   [[noreturn]] void end_group(const Error& error);
 
@@ -74,8 +75,9 @@ class PageHost {
   std::unique_ptr<memory::ReadAhead> ahead_;
   std::map<ObjectId, memory::PageSet> asked_, hot_;  // of the latter, more than is asked at first
   std::vector<memory::Pager::Space> spaces_;
-  std::mutex mutex_;  // guards segments_ once started
-  std::vector<int> segments_;
+  std::mutex mutex_;           // guards segments_ once started
+  std::vector<int> segments_;  // their descriptors
+  std::set<uint32_t> direct_;  // segments that are opened for direct reads, too
   std::unique_ptr<memory::Pager> pager_;
   std::thread thread_;
 };

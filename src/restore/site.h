@@ -42,8 +42,6 @@ struct LazyPolicy {
   // Empty: none are.
   std::function<Status(const LazySpace&, const Fd& uffd)> hand_over;
   const Outlook* outlook = nullptr;
-  uint64_t mapping_pages_min = 64;  // smaller mappings are loaded at once
-  uint64_t space_pages_min = 1024;  // 4 MiB load in the time that a pager takes to start
 };
 
 struct Site {

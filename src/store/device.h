@@ -31,6 +31,14 @@ class File {
   // space.
   virtual Status allocate(uint64_t size) = 0;
   virtual Result<uint64_t> size() const = 0;
+  // Reads past the page cache what is not in it, into two parts that follow each other in the file,
+  // all multiples of kBlockSize and so aligned. False if that cannot be: then read_at() does it.
+  virtual bool read_directly(uint64_t /*offset*/, MutableBytes /*head*/,
+                             MutableBytes /*rest*/) const {
+    return false;
+  }
+  // Opens what read_directly() uses from then on; -1 if it cannot.
+  virtual int direct_descriptor() const { return -1; }
   // For pread(2) by others (buffered, read-only); -1 if there is none.
   virtual int descriptor() const { return -1; }
   // The path, for messages.

@@ -114,6 +114,19 @@ Status EpochReader::read_pages(const PageExtent& extent, MutableBytes out) const
 }
 
 Status EpochReader::read_range(ObjectId memory, uint64_t first_page, MutableBytes out) const {
+  return read_range_by(read_extent, memory, first_page, out);
+}
+
+Status EpochReader::stream_range(ObjectId memory, uint64_t first_page, MutableBytes out) const {
+  return read_range_by(stream_extent, memory, first_page, out);
+}
+
+bool EpochReader::is_streamed(const PageExtent& extent) {
+  return extent.count >= kStreamPagesMin && !extent.location.compressed();
+}
+
+Status EpochReader::read_range_by(ReadExtent read, ObjectId memory, uint64_t first_page,
+                                  MutableBytes out) const {
   PD_ASSERT(out.size() % kPageSize == 0);
   uint64_t page = first_page;
   const auto zero_until = [&](uint64_t end) {
@@ -122,8 +135,8 @@ Status EpochReader::read_range(ObjectId memory, uint64_t first_page, MutableByte
   };
   for (const PageExtent& extent : extents(memory, first_page, out.size() / kPageSize)) {
     zero_until(extent.first_page);
-    PD_TRY(read_extent(*segments_, extent,
-                       out.subspan((page - first_page) * kPageSize, extent.count * kPageSize)));
+    PD_TRY(read(*segments_, extent,
+                out.subspan((page - first_page) * kPageSize, extent.count * kPageSize)));
     page = extent.end();
   }
   zero_until(first_page + out.size() / kPageSize);
@@ -180,6 +193,10 @@ void EpochReader::read_ahead(std::vector<PageExtent> extents) const {
 
 Result<int> EpochReader::segment_fd(uint32_t segment) const {
   return PD_TRY(segments_->open(segment))->descriptor();
+}
+
+Result<int> EpochReader::direct_fd(uint32_t segment) const {
+  return PD_TRY(segments_->open(segment))->direct_descriptor();
 }
 
 }  // namespace perdure::store

@@ -51,6 +51,12 @@ class EpochReader {
   // Reads a range of an object, zeros where nothing is stored.
   Status read_range(ObjectId memory, uint64_t first_page, MutableBytes out) const;
 
+  // The same for bytes that are needed once, into page-aligned memory: what is not in the page
+  // cache is not brought there, if direct_fd() was called for its segment.
+  Status stream_range(ObjectId memory, uint64_t first_page, MutableBytes out) const;
+  // Whether stream_range() reads an extent so: to have it read ahead would be in vain.
+  static bool is_streamed(const PageExtent& extent);
+
   // Reads and checks these extents without handing the bytes out.
   Status verify_extents(std::span<const PageExtent> extents) const;
   // Checks bytes that were read from the segment file by other means (pread at
@@ -63,8 +69,14 @@ class EpochReader {
   // A descriptor (buffered, read-only) of a segment that this epoch refers to; borrowed, valid as
   // long as this reader.
   Result<int> segment_fd(uint32_t segment) const;
+  // Opens another one, for stream_range(); -1 if the file system has none.
+  Result<int> direct_fd(uint32_t segment) const;
 
  private:
+  using ReadExtent = Status (*)(const SegmentSet&, const PageExtent&, MutableBytes);
+  Status read_range_by(ReadExtent read, ObjectId memory, uint64_t first_page,
+                       MutableBytes out) const;
+
   EpochInfo info_;
   std::shared_ptr<const EpochState> state_;
   std::shared_ptr<SegmentSet> segments_;

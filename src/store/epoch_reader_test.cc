@@ -8,6 +8,7 @@
 
 #include <thread>
 
+#include "store/io_queue.h"
 #include "store/testing.h"
 
 namespace perdure::store {
@@ -178,6 +179,92 @@ TEST(EpochReaderFiles, PagesThatAreReadAheadComeIntoMemory) {
   reader->read_ahead(extents);
   for (int wait = 0; wait < 5000 && !is_cached(fd, first); ++wait) usleep(1000);
   EXPECT_TRUE(is_cached(fd, first));
+}
+
+class StreamTest : public ::testing::Test {
+ protected:
+  static constexpr uint64_t kPages = 600;
+
+  void SetUp() override {
+    Options options;
+    options.device = linux_device(directory_.path());
+    options.access = Access::kWrite;
+    options.create = Create::kIfMissing;
+    store_ = PD_ASSERT_OK(Store::open(options));
+    const auto writer = PD_ASSERT_OK(store_->begin_epoch());
+    for (uint64_t page = 0; page < kPages; ++page) {
+      if (page != 333) PD_ASSERT_OK(writer->put_pages(ObjectId(1), page, page_of(page)));
+    }
+    PD_ASSERT_OK(writer->commit({}));
+    reader_ = PD_ASSERT_OK(store_->read_epoch(Epoch(1)));
+    for (const PageExtent& extent : reader_->extents(ObjectId(1))) {
+      if (EpochReader::is_streamed(extent)) streamed_ = extent;
+    }
+    fd_ = PD_ASSERT_OK(reader_->segment_fd(streamed_.location.segment));
+    (void)posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED);
+    if (is_cached(fd_, offset())) GTEST_SKIP() << "this file system keeps what it is told to drop";
+    if (PD_ASSERT_OK(reader_->direct_fd(streamed_.location.segment)) < 0)
+      GTEST_SKIP() << "this file system has no direct reads";
+  }
+
+  uint64_t offset() const { return streamed_.location.byte_offset(); }
+
+  Status stream(uint64_t first, uint64_t count) {
+    return reader_->stream_range(ObjectId(1), first,
+                                 MutableBytes(buffer_.data(), count * kPageSize));
+  }
+
+  void expect_pages(uint64_t first, uint64_t count) {
+    for (uint64_t at = 0; at < count; ++at) {
+      const Page want = first + at == 333 ? Page(kPageSize, 0) : page_of(first + at);
+      EXPECT_EQ(std::memcmp(buffer_.data() + at * kPageSize, want.data(), kPageSize), 0)
+          << first + at;
+    }
+  }
+
+  testing::TemporaryDirectory directory_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<EpochReader> reader_;
+  PageExtent streamed_;
+  int fd_ = -1;
+  AlignedBuffer buffer_{kPages * kPageSize};
+};
+
+TEST_F(StreamTest, LeavesNothingInThePageCache) {
+  PD_ASSERT_OK(stream(0, kPages));
+  expect_pages(0, kPages);
+  EXPECT_FALSE(is_cached(fd_, offset()));
+}
+
+TEST_F(StreamTest, ReadsFromTheMiddleOfFramesAndWhatIsCached) {
+  for (const uint64_t first : {7, 100, 300}) {
+    PD_ASSERT_OK(stream(first, 299));
+    expect_pages(first, 299);
+  }
+  PD_ASSERT_OK(
+      reader_->read_range(ObjectId(1), 0, MutableBytes(buffer_.data(), kPages * kPageSize)));
+  ASSERT_TRUE(is_cached(fd_, offset()));
+  PD_ASSERT_OK(stream(0, kPages));
+  expect_pages(0, kPages);
+}
+
+TEST_F(StreamTest, DamageIsNeverHandedOut) {
+  const std::string path = "/proc/self/fd/" + std::to_string(fd_);
+  const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_GE(file, 0);
+  const uint64_t at = offset() + 5 * kPageSize + 17;
+  uint8_t byte = 0;
+  ASSERT_EQ(pread(file, &byte, 1, static_cast<off_t>(at)), 1);
+  byte ^= 1;
+  ASSERT_EQ(pwrite(file, &byte, 1, static_cast<off_t>(at)), 1);
+  ASSERT_EQ(fsync(file), 0);
+  (void)posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+  close(file);
+  const Status streamed = stream(streamed_.first_page, streamed_.count);
+  ASSERT_FALSE(streamed.ok());
+  EXPECT_EQ(streamed.error().code(), Code::kCorrupt);
+  EXPECT_NE(streamed.error().message().find(std::to_string(streamed_.first_page + 5)),
+            std::string::npos);
 }
 
 }  // namespace

@@ -192,23 +192,30 @@ Result<Frame> SegmentSet::read_metadata(FramePlace place) const {
   return frame;
 }
 
+std::shared_ptr<const PageTable> SegmentSet::known_page_table(FramePlace place) const {
+  const std::scoped_lock lock(mutex_);
+  const auto known = tables_.find(place);
+  return known == tables_.end() ? nullptr : known->second;
+}
+
 Result<std::shared_ptr<const PageTable>> SegmentSet::read_page_table(FramePlace place) const {
-  {
-    const std::scoped_lock lock(mutex_);
-    const auto known = tables_.find(place);
-    if (known != tables_.end()) return known->second;
-  }
+  if (auto known = known_page_table(place)) return known;
   const std::shared_ptr<File> file = PD_TRY(open(place.segment));
   std::array<uint8_t, kBlockSize> block;
+  const size_t got = PD_TRY(file->read_at(uint64_t{place.block} * kBlockSize, block));
+  return take_page_table(place, Bytes(block).first(got));
+}
+
+Result<std::shared_ptr<const PageTable>> SegmentSet::take_page_table(FramePlace place,
+                                                                     Bytes block) const {
+  const std::shared_ptr<File> file = PD_TRY(open(place.segment));
   const uint64_t offset = uint64_t{place.block} * kBlockSize;
-  const size_t got = PD_TRY(file->read_at(offset, block));
-  const Bytes bytes = Bytes(block).first(got);
-  const FrameHeader header = PD_TRY(decode_frame_header(bytes, place, store_id_, file->name()));
+  const FrameHeader header = PD_TRY(decode_frame_header(block, place, store_id_, file->name()));
   if (header.kind != static_cast<uint16_t>(FrameKind::kPages) ||
-      sizeof(FrameHeader) + header.stored_bytes > got) {
+      sizeof(FrameHeader) + header.stored_bytes > block.size()) {
     return corrupt(file->name(), offset, "no frame of pages");
   }
-  const Bytes stored = bytes.subspan(sizeof(FrameHeader), header.stored_bytes);
+  const Bytes stored = block.subspan(sizeof(FrameHeader), header.stored_bytes);
   if (checksum(stored) != header.payload_checksum) {
     return corrupt(file->name(), offset, "a page table fails its checksum");
   }

@@ -65,6 +65,10 @@ class SegmentSet {
   Result<Frame> read_metadata(FramePlace place) const;
   // Remembered, because scattered pages of one frame are read one by one.
   Result<std::shared_ptr<const PageTable>> read_page_table(FramePlace place) const;
+  // The same of the frame's first block, which was read already.
+  Result<std::shared_ptr<const PageTable>> take_page_table(FramePlace place, Bytes block) const;
+  // Null if it has not been read yet.
+  std::shared_ptr<const PageTable> known_page_table(FramePlace place) const;
   // Forgets files that are not among these, so that their space is given back.
   void keep_only(const std::vector<uint32_t>& segments);
   void forget(uint32_t segment);

@@ -1,4 +1,6 @@
+#include <atomic>
 #include <cstdlib>
+#include <mutex>
 #include <utility>
 
 #include "base/fd.h"
@@ -36,12 +38,32 @@ class LinuxFile final : public File {
     return Ok{};
   }
   Result<uint64_t> size() const override { return PD_TRY_WITHIN(path_, kernel::file_size(fd_)); }
+  bool read_directly(uint64_t offset, MutableBytes head, MutableBytes rest) const override {
+    const auto is_aligned = [](MutableBytes part) {
+      return reinterpret_cast<uintptr_t>(part.data()) % kBlockSize == 0 &&
+             part.size() % kBlockSize == 0;
+    };
+    return offset % kBlockSize == 0 && is_aligned(head) && is_aligned(rest) &&
+           direct_number_ >= 0 &&
+           !kernel::is_mostly_cached(fd_, offset, head.size() + rest.size()) &&
+           kernel::read_file_directly(direct_, offset, head, rest);
+  }
+  int direct_descriptor() const override {
+    std::call_once(reopened_, [this] {
+      direct_ = kernel::reopen_directly(fd_);
+      if (direct_.valid()) direct_number_ = direct_.get();
+    });
+    return direct_number_;
+  }
   int descriptor() const override { return fd_.get(); }
   const std::string& name() const override { return path_; }
 
  private:
   Fd fd_;
   Fd cached_;
+  mutable std::once_flag reopened_;
+  mutable Fd direct_;
+  mutable std::atomic<int> direct_number_ = -1;
   std::string path_;
 };
 

@@ -3,6 +3,7 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/checksum.h"
 
@@ -11,11 +12,9 @@ namespace {
 
 FramePlace frame_of(const Location& location) { return {location.segment, location.block}; }
 
-// The table of the frame, if the extent lies within it.
-Result<std::shared_ptr<const PageTable>> table_of(const SegmentSet& segments,
-                                                  const PageExtent& extent) {
-  PD_ASSERT(!extent.location.absent());
-  const auto table = PD_TRY(segments.read_page_table(frame_of(extent.location)));
+// The extent has to lie within the frame whose table this is.
+Status check_place(const SegmentSet& segments, const std::shared_ptr<const PageTable>& table,
+                   const PageExtent& extent) {
   const bool compressed = (table->header.flags & kFrameCompressed) != 0;
   if (uint64_t{extent.location.slot} + extent.count > table->checksums.size() ||
       compressed != extent.location.compressed()) {
@@ -23,6 +22,14 @@ Result<std::shared_ptr<const PageTable>> table_of(const SegmentSet& segments,
                    uint64_t{extent.location.block} * kBlockSize,
                    "an index refers to pages that this frame does not have");
   }
+  return Ok{};
+}
+
+Result<std::shared_ptr<const PageTable>> table_of(const SegmentSet& segments,
+                                                  const PageExtent& extent) {
+  PD_ASSERT(!extent.location.absent());
+  const auto table = PD_TRY(segments.read_page_table(frame_of(extent.location)));
+  PD_TRY(check_place(segments, table, extent));
   return table;
 }
 
@@ -97,6 +104,25 @@ Status read_extent(const SegmentSet& segments, const PageExtent& extent, Mutable
   } else {
     PD_TRY(read_exactly(*file, extent.location.byte_offset(), out));
   }
+  return check_pages(*file, *table, extent, out);
+}
+
+Status stream_extent(const SegmentSet& segments, const PageExtent& extent, MutableBytes out) {
+  PD_ASSERT(out.size() == extent.count * kPageSize && !extent.location.absent());
+  const FramePlace place = frame_of(extent.location);
+  const std::shared_ptr<File> file = PD_TRY(segments.open(extent.location.segment));
+  std::shared_ptr<const PageTable> table = segments.known_page_table(place);
+  // The frame's header lies before its first page.
+  alignas(kBlockSize) std::array<uint8_t, kBlockSize> block;
+  const bool with_header = table == nullptr && extent.location.slot == 0;
+  const MutableBytes head = with_header ? MutableBytes(block) : MutableBytes();
+  if (extent.count < kStreamPagesMin || extent.location.compressed() ||
+      !file->read_directly(extent.location.byte_offset() - head.size(), head, out)) {
+    return read_extent(segments, extent, out);
+  }
+  if (with_header) table = PD_TRY(segments.take_page_table(place, block));
+  if (table == nullptr) table = PD_TRY(segments.read_page_table(place));
+  PD_TRY(check_place(segments, table, extent));
   return check_pages(*file, *table, extent, out);
 }
 

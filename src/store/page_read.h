@@ -10,6 +10,10 @@ namespace perdure::store {
 
 // out is extent.count pages.
 Status read_extent(const SegmentSet& segments, const PageExtent& extent, MutableBytes out);
+// The same for bytes that are needed once: many of them go past the page cache if they are not in
+// it already. out is aligned to a page.
+inline constexpr uint32_t kStreamPagesMin = 64;
+Status stream_extent(const SegmentSet& segments, const PageExtent& extent, MutableBytes out);
 // Checks bytes that were read otherwise.
 Status check_extent_bytes(const SegmentSet& segments, const PageExtent& extent, Bytes pages);
 
