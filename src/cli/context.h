@@ -16,7 +16,8 @@ struct Context {
   const Arguments& arguments;
   const daemon::Places& places;
   char** main_arguments = nullptr;  // for the engine's process title
-  std::vector<int> inherited;       // descriptors from 3 on that the user passed
+  // Descriptors from 3 on that the user passed; for verbs that may start an engine.
+  std::vector<int> inherited;
 };
 
 Result<int> run(const Context& context);

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <utility>
+#include <vector>
+
 #include "cli/arguments.h"
 #include "cli/context.h"
 #include "cli/output.h"
@@ -49,12 +52,29 @@ Result<int> run_verb(const Context& context) {
   return Error(Code::kInternal, "no such verb");
 }
 
+// Whether the verb may start an engine, which is to give up what the user passed. It is looked for
+// before anything of our own is open.
+bool may_launch(Verb verb) {
+  switch (verb) {
+    case Verb::kRun:
+    case Verb::kAttach:
+    case Verb::kRestore:
+    case Verb::kKill:
+    case Verb::kRm:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Result<int> run_command(const Arguments& arguments, char** words) {
   const char* (*variable)(const char*) = [](const char* name) -> const char* {
     return ::getenv(name);
   };
   auto places = PD_TRY(daemon::Places::find(variable, ::geteuid() == 0, ::geteuid()));
-  return run_verb({arguments, places, words, kernel::inherited_descriptors()});
+  std::vector<int> inherited;
+  if (may_launch(arguments.verb)) inherited = kernel::inherited_descriptors();
+  return run_verb({arguments, places, words, std::move(inherited)});
 }
 
 int main_of(int count, char** words) {
