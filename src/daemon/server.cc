@@ -157,7 +157,8 @@ void Server::accept_all() {
     if (!accepted->has_value()) return;
     auto peer = kernel::peer_credentials(**accepted);
     if (!peer.ok() || (peer->uid != 0 && peer->uid != ::geteuid())) continue;
-    connections_.emplace_back(std::move(**accepted), clock_.monotonic_ns());
+    // Its first request is often there already.
+    serve(connections_.emplace_back(std::move(**accepted), clock_.monotonic_ns()));
   }
 }
 
