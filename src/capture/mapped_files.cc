@@ -98,18 +98,31 @@ void MappedFiles::look_ahead(pid_t pid, std::span<const MapsEntry> entries) {
 
 void MappedFiles::look_again() {
   plain_root_.clear();
+  std::map<pid_t, Fd> roots;
   for (auto at = remembered_.begin(); at != remembered_.end();) {
-    at = is_as_before(at->second) ? std::next(at) : remembered_.erase(at);
+    at = is_as_before(at->second, &roots) ? std::next(at) : remembered_.erase(at);
   }
 }
 
+// To begin at the root takes half the time of a path through /proc. Null: it cannot be opened.
+const Fd* MappedFiles::root_of(pid_t pid, std::map<pid_t, Fd>* roots) {
+  const auto [root, added] = roots->try_emplace(pid);
+  if (added) {
+    auto opened =
+        kernel::open_file(kernel::proc::path_of(pid, "root"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (opened.ok()) root->second = std::move(*opened);
+  }
+  return root->second.valid() ? &root->second : nullptr;
+}
+
 // Forgets that it was used.
-bool MappedFiles::is_as_before(Remembered& known) {
+bool MappedFiles::is_as_before(Remembered& known, std::map<pid_t, Fd>* roots) {
   if (!std::exchange(known.used, false)) return false;
   if (has_plain_root(known.pid)) {
     // The mapping keeps its inode alive, so that no other file can have the number.
-    const std::string name = kernel::proc::path_of(known.pid, "root") + known.path;
-    const Result<struct stat> named = kernel::lstat_path(name);
+    const Fd* const root = root_of(known.pid, roots);
+    if (root == nullptr || !known.path.starts_with('/')) return false;
+    const Result<struct stat> named = kernel::lstat_below(*root, known.path.substr(1));
     return named.ok() && same_state(*named, known.file);
   }
   const Result<struct stat> file = kernel::stat_path(known.proc_path);

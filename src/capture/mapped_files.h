@@ -16,6 +16,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/fd.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "capture/file_identity.h"
@@ -82,7 +83,8 @@ class MappedFiles {
   }
   Result<Backing> resolve(const Key& key, pid_t pid, const kernel::proc::MapsEntry& entry,
                           MemoryObjects& objects);
-  bool is_as_before(Remembered& known);
+  static const Fd* root_of(pid_t pid, std::map<pid_t, Fd>* roots);
+  bool is_as_before(Remembered& known, std::map<pid_t, Fd>* roots);
   bool take_remembered(const Key& key, Backing* backing);
   void remember(const Key& key, pid_t pid, const std::string& proc_path, const std::string& path,
                 const struct stat& file, const Backing& backing);
