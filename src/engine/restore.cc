@@ -214,11 +214,9 @@ class Restorer {
     return {};
   }
 
-  // The disk begins with what has to be there before the group runs.
   void look_at_memory() {
     outlook_ = restore::outlook_of(graph_, plan_, *reader_, smallest_);
     lazy_.outlook = &outlook_;
-    reader_->read_ahead(std::move(outlook_.at_once));
   }
 
   // Numbers that a thread of the init must not have.
@@ -237,7 +235,12 @@ class Restorer {
     options.namespaces = own_namespaces_ ? restore::Namespaces::kOwn : restore::Namespaces::kShared;
     options.hostname = graph_.group.hostname();
     options.domainname = graph_.group.domainname();
+    // The disk begins with what has to be there before the group runs.
+    options.meanwhile = [this] { reader_->read_ahead(std::move(outlook_.at_once)); };
     if (missing_ == nullptr) return options;
+    options.afterwards = [this] {
+      page_host_->begin_reading(restore::hot_runs(outlook_, *reader_));
+    };
     options.serve = [this](const std::string& message, Fd descriptor) {
       return message.empty() ? page_host_->start()
                              : page_host_->take(message, std::move(descriptor));
@@ -312,8 +315,6 @@ class Restorer {
         own_namespaces_ ? restore::ParentOf::kTheBuilder : restore::ParentOf::kTheEngine;
     for (size_t root : plan_.roots)
       answer.roots.push_back(PD_TRY(restore::clone_root(plan_.nodes[root], parent)));
-    if (page_host_ != nullptr)
-      PD_TRY(page_host_->begin_reading(restore::hot_runs(outlook_, *reader_)));
     return restore::encode_answer(answer);
   }
 

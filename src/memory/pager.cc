@@ -303,10 +303,7 @@ Status Pager::place(Served* served, uint64_t page, Bytes bytes, bool* again) {
 }
 
 Result<Pager::Progress> Pager::fill() {
-  if (!filling_ && monotonic_ns() >= may_fill_at()) {
-    filling_ = true;
-    ahead_->yield_to_others();
-  }
+  if (monotonic_ns() >= may_fill_at()) filling_ = true;
   ask_for_more();
   if (!block_) {
     block_ = ahead_->take();

@@ -59,11 +59,6 @@ void ReadAhead::ask(std::shared_ptr<PageSource> source, uint64_t first_page, uin
   wanted_.notify_one();
 }
 
-void ReadAhead::yield_to_others() {
-  const std::lock_guard lock(mutex_);
-  yields_ = true;
-}
-
 void ReadAhead::wake_owner() {
   const uint64_t one = 1;
   (void)!::write(ready_.get(), &one, sizeof(one));
@@ -112,13 +107,12 @@ void ReadAhead::announce_all(std::unique_lock<std::mutex>& lock) {
 }
 
 void ReadAhead::work() {
-  bool yields = false;
+  // The engine, the program, and who serves its touches, go first.
+  (void)setpriority(PRIO_PROCESS, 0, kNice);
   std::unique_lock lock(mutex_);
   for (;;) {
     wanted_.wait(lock, [this] { return leave_ || !to_read_.empty(); });
     if (leave_) return;
-    // The program, and who serves its touches, go first.
-    if (yields_ && !std::exchange(yields, true)) (void)setpriority(PRIO_PROCESS, 0, kNice);
     Block block = std::move(to_read_.front());
     to_read_.pop_front();
     block.bytes = take_buffer(block.pages);

@@ -58,8 +58,6 @@ class ReadAhead {
   // A block that has been read: until done() nothing else is taken.
   std::optional<Block> take();
   void done();
-  // What is asked for from now on is read when the processors have nothing better to do.
-  void yield_to_others();
   // From any thread: makes ready_fd() readable.
   void wake_owner();
   // Makes it unreadable; while nothing was asked for.
@@ -86,7 +84,6 @@ class ReadAhead {
   std::deque<Block> to_read_;
   std::deque<Block> to_announce_;
   std::deque<Block> read_;
-  bool yields_ = false;
   bool leave_ = false;
   std::vector<std::thread> threads_;  // last: they use all of the above
 };

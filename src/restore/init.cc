@@ -184,6 +184,7 @@ int run_init(const InitOptions& options, const Init::Body& body, int channel) {
   Result<std::string> outcome = run_body(options, body);
   send_outcome(channel, outcome);
   if (!outcome.ok()) return 1;
+  if (options.afterwards) options.afterwards();
   if (!serve_calls(options, channel)) return 1;
   ReleaseMessage release{};
   if (!receive_all(channel, &release, sizeof(release))) return 1;
@@ -216,6 +217,7 @@ Result<Init> Init::start(const InitOptions& options, const Body& body) {
                                             return run_init(options, body, theirs.get());
                                           }));
   theirs.reset();
+  if (options.meanwhile) options.meanwhile();
   Result<std::string> ready = receive_outcome(ours.get());
   if (!ready.ok()) {
     (void)kill(process.pid, SIGKILL);

@@ -27,6 +27,10 @@ struct InitOptions {
   std::string hostname;  // kOwn: empty keeps the host's
   std::string domainname;
   pid_t enter_namespaces_of = 0;  // kShared: a process whose namespaces are entered first; 0: ours
+  // In the caller, while the init runs its body.
+  std::function<void()> meanwhile;
+  // In the init, once its answer is on its way, while the caller goes on.
+  std::function<void()> afterwards;
   // In the init, for each call(), until it is released.
   std::function<Status(const std::string& message, Fd descriptor)> serve;
   // In the init, when it is released: calls `work` with descriptors that stay open.

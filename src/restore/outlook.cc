@@ -17,6 +17,8 @@ using store::PageExtent;
 constexpr uint64_t kHotPagesMax = 2048;
 // More of a mapping is read as fast without being asked for.
 constexpr uint64_t kAtOncePagesMax = 2048;
+// Of those that were written last, so many are put in the order of memory.
+constexpr uint64_t kNewestPagesAtOnce = 512;
 // What lies between is read with them.
 constexpr uint64_t kHotGapPages = 16;
 
@@ -92,14 +94,20 @@ class Chooser {
     const size_t most = std::min<size_t>(placed.size(), left_);
     std::partial_sort(placed.begin(), placed.begin() + static_cast<ptrdiff_t>(most), placed.end(),
                       is_newer);
-    size_t taken = 0;
-    for (uint64_t pages = 0; taken < most && pages < left_; ++taken)
-      pages += placed[taken].extent.count;
-    placed.resize(taken);
-    std::sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) {
-      return std::pair(a.space, a.extent.first_page) < std::pair(b.space, b.extent.first_page);
-    });
-    for (const Placed& each : placed) add(each.space, each.extent);
+    placed.resize(most);
+    // The newest megabytes first; within those as they lie in memory, so that neighbours are one
+    // run.
+    for (auto at = placed.begin(); at != placed.end() && left_ > 0;) {
+      const uint64_t wanted = std::min(left_, kNewestPagesAtOnce);
+      auto end = at;
+      uint64_t pages = 0;
+      while (end != placed.end() && pages < wanted) pages += (end++)->extent.count;
+      std::sort(at, end, [](const Placed& a, const Placed& b) {
+        return std::pair(a.space, a.extent.first_page) < std::pair(b.space, b.extent.first_page);
+      });
+      for (; at != end; ++at) add(at->space, at->extent);
+      left_ -= std::min(left_, pages);
+    }
   }
 
   std::vector<PageExtent> extents_of(const Candidate& candidate) const {

@@ -113,7 +113,7 @@ Status PageHost::make_threads(pid_t count, const std::function<Status()>& make) 
   return {};
 }
 
-Status PageHost::begin_reading(const std::vector<HotRun>& hot) {
+Status PageHost::try_reading(const std::vector<HotRun>& hot) {
   // While there is one thread it costs nothing to grow the table; later 10 to 20 ms.
   kernel::reserve_descriptors(kDescriptors);
   for (const HotRun& each : hot) {
@@ -172,6 +172,7 @@ Status PageHost::take(const std::string& message, Fd uffd) {
 }
 
 Status PageHost::start() {
+  PD_TRY(std::move(begun_));
   pager_ = PD_TRY(memory::Pager::create(std::move(spaces_), std::move(ahead_), std::move(options_),
                                         &progress_.pages_left));
   return make_threads(1, [this]() -> Status {

@@ -48,8 +48,8 @@ class PageHost {
 
   // Reads what is likely to be touched first, while the engine makes the address spaces. After the
   // last fork(2) of the builder: while a process with threads is being copied, every page costs an
-  // interrupt of the processor where the threads ran.
-  Status begin_reading(const std::vector<HotRun>& hot);
+  // interrupt of the processor where the threads ran. start() tells what went wrong.
+  void begin_reading(const std::vector<HotRun>& hot) { begun_ = try_reading(hot); }
   // A message of encode_lazy_space().
   Status take(const std::string& message, Fd uffd);
   // Once all were taken: pages that were read are placed, and touches served.
@@ -59,6 +59,7 @@ class PageHost {
   void leave_builder(const std::function<void(std::vector<int>)>& work);
 
  private:
+  Status try_reading(const std::vector<HotRun>& hot);
   std::shared_ptr<memory::PageSource> source_of(ObjectId space);
   // Has threads made with numbers that nobody needs.
   Status make_threads(pid_t count, const std::function<Status()>& make);
@@ -72,6 +73,7 @@ class PageHost {
   PageProgress& progress_;
   pid_t next_number_;  // of a thread
   std::map<ObjectId, std::shared_ptr<memory::PageSource>> sources_;
+  Status begun_;
   std::unique_ptr<memory::ReadAhead> ahead_;
   std::map<ObjectId, memory::PageSet> asked_, hot_;  // of the latter, more than is asked at first
   std::vector<memory::Pager::Space> spaces_;
