@@ -28,6 +28,7 @@ constexpr int16_t kNumber = -16;
 constexpr int16_t kOwn = -24;
 constexpr int16_t kError = -32;
 constexpr int16_t kCopy = -40;
+constexpr int16_t kContext = -48;
 // Of page faults of x86-64.
 constexpr int32_t kErrorWrite = 2;
 
@@ -219,6 +220,7 @@ BpfCode GuidePrograms::lock_acquired() const {
   code.load(Size::k64, Register::k2, Register::k1, 16);
   code.calculate(Math::kAnd, Register::k2, 255);
   code.jump_if(Register::k2, Test::kEqual, 0, out);
+  code.store(Size::k64, Register::kStackEnd, kContext, Register::k1);
   code.load(Size::k64, kSpace, Register::k1, 0);
   find_state(code, out);
   load_task(code);
@@ -234,6 +236,7 @@ BpfCode GuidePrograms::lock_acquired() const {
 BpfCode GuidePrograms::lock_released() const {
   BpfCode code;
   BpfCode::Label out;
+  code.store(Size::k64, Register::kStackEnd, kContext, Register::k1);
   code.load(Size::k64, kSpace, Register::k1, 0);
   find_state(code, out);
   load_task(code);
@@ -323,9 +326,32 @@ void GuidePrograms::record_lock(BpfCode& code) const {
   code.jump_if(Register::k0, Test::kEqual, 0, complete);
   code.store(Size::k64, kRecord, offset(offsetof(LockRecord, remote_length)), -1);
   code.place(complete);
+  record_stack(code);
   code.load(Size::k64, Register::k1, Register::kStackEnd, kNumber);
   code.store(Size::k64, kRecord, offset(offsetof(LockRecord, number)), Register::k1);
   code.place(out);
+}
+
+// Calls that take the lock for themselves do so often, and a walk of the stack takes a microsecond.
+void GuidePrograms::record_stack(BpfCode& code) const {
+  constexpr Register kRecord = kState;
+  BpfCode::Label without, done;
+  code.load(Size::k64, Register::k1, kRecord, offset(offsetof(LockRecord, own)));
+  code.jump_if(Register::k1, Test::kEqual, 0, without);
+  code.load(Size::k64, Register::k1, kRecord, offset(offsetof(LockRecord, call)));
+  for (const int32_t call : {SYS_mmap, SYS_munmap, SYS_brk, SYS_madvise, SYS_mprotect, SYS_futex}) {
+    code.jump_if(Register::k1, Test::kEqual, call, without);
+  }
+  code.load(Size::k64, Register::k1, Register::kStackEnd, kContext);
+  code.copy(Register::k2, kRecord);
+  code.calculate(Math::kAdd, Register::k2, offsetof(LockRecord, stack));
+  code.set(Register::k3, sizeof(LockRecord::stack));
+  code.set(Register::k4, 0);
+  code.call(BPF_FUNC_get_stack);
+  code.jump(done);
+  code.place(without);
+  code.store(Size::k64, kRecord, offset(offsetof(LockRecord, stack)), 0);
+  code.place(done);
 }
 
 BpfCode GuidePrograms::uring_submit() const {

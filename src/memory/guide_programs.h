@@ -54,6 +54,7 @@ class GuidePrograms {
   void find_state(kernel::BpfCode& code, kernel::BpfCode::Label& none) const;
   void skip_harmless(kernel::BpfCode& code, kernel::BpfCode::Label& harmless) const;
   void record_lock(kernel::BpfCode& code) const;
+  void record_stack(kernel::BpfCode& code) const;
 
   KernelLayout layout_;
   GuideMaps maps_;

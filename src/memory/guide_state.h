@@ -7,7 +7,7 @@
 
 namespace perdure::memory {
 
-// Address spaces that are watched at a time, 103 KiB of memory each that cannot be swapped out.
+// Address spaces that are watched at a time, 127 KiB of memory each that cannot be swapped out.
 inline constexpr uint32_t kWatchedSpacesMax = 32;
 // A block is what one fault can change at most: a huge page. Bit (address >> kBlockShift) modulo
 // kBlockBits stands for it, so addresses 128 GiB apart share one, which only means looking at more.
@@ -31,6 +31,9 @@ inline constexpr uint64_t kFaultPageBits = 45;
 inline constexpr uint64_t kFaultPageMask = (uint64_t{1} << kFaultPageBits) - 1;
 inline constexpr uint64_t kFaultRoundMask = ~uint64_t{0} >> kFaultPageBits;
 
+// Return addresses that are kept: down to the entry of a page fault.
+inline constexpr uint64_t kLockStackDepth = 12;
+
 // Somebody took the lock of the address space (mm_struct.mmap_lock), or another process gave it
 // back.
 struct LockRecord {
@@ -44,6 +47,9 @@ struct LockRecord {
   uint64_t break_end = 0;     // mm_struct.brk
   uint64_t remote_start = 0;  // process_vm_writev: the first iovec of the other side
   uint64_t remote_length = 0;
+  // Where the kernel was, the innermost first. Zeros for calls that are known to take the lock for
+  // themselves.
+  uint64_t stack[kLockStackDepth] = {};
 };
 
 // Pages that are held: who is to write one first keeps a copy (held_pages.h). A block of 2 MiB has
@@ -82,6 +88,6 @@ struct SpaceState {
   LockRecord log[kLockRecords] = {};
   uint64_t fault_log[kFaultRecords] = {};
 };
-static_assert(sizeof(LockRecord) == 120 && sizeof(SpaceState) % 8 == 0);
+static_assert(sizeof(LockRecord) == 216 && sizeof(SpaceState) % 8 == 0);
 
 }  // namespace perdure::memory

@@ -22,6 +22,7 @@ namespace {
 // madvise(2), since Linux 6.13: not in the headers yet.
 constexpr int kGuardInstall = 102;
 
+constexpr const char* kFaultEntry = "asm_exc_page_fault";
 constexpr const char* kIteratorFunction = "bpf_iter_task";
 constexpr uint64_t kPagesOfBlock = uint64_t{1} << (kBlockShift - kPageShift);
 
@@ -93,6 +94,7 @@ Result<std::unique_ptr<WriteGuide>> WriteGuide::create() {
   HeldPages held = PD_TRY(HeldPages::create());
   std::unique_ptr<WriteGuide> guide(new WriteGuide(  // NOLINT
       std::move(spaces), std::move(states), std::move(answer), std::move(held)));
+  if (auto entry = kernel::find_kernel_code(kFaultEntry); entry.ok()) guide->fault_entry_ = *entry;
   PD_TRY(guide->attach());
   PD_TRY(guide->try_on_ourselves());
   return guide;
@@ -137,6 +139,14 @@ Status WriteGuide::try_on_ourselves() {
     return Error(Code::kUnavailable, "the guide misses guard pages");
   }
   return {};
+}
+
+bool WriteGuide::is_fault(const LockRecord& record) const {
+  for (const uint64_t address : record.stack) {
+    if (address == 0) return false;
+    if (fault_entry_.contains(address)) return true;
+  }
+  return false;
 }
 
 Result<std::unique_ptr<WatchedSpace>> WriteGuide::watch(pid_t pid) {
@@ -223,6 +233,7 @@ void WatchedSpace::collect_records() {
     const LockRecord record = place;
     std::atomic_thread_fence(std::memory_order_acquire);
     good = good && load(place.number) == records_read_ + 1;  // else overtaken
+    if (good && record.own != 0 && guide_.is_fault(record)) continue;
     const LockEffect effect = good ? effect_of(record) : LockEffect();
     const bool everywhere = effect.reach == LockEffect::Reach::kEverything;
     everything_ = everything_ || everywhere;

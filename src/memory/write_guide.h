@@ -18,6 +18,7 @@
 
 #include "base/result.h"
 #include "kernel/bpf.h"
+#include "kernel/kallsyms.h"
 #include "memory/guide_state.h"
 #include "memory/held_pages.h"
 #include "memory/lock_effect.h"
@@ -45,11 +46,14 @@ class WriteGuide {
              HeldPages held);
   Status attach();
   Status try_on_ourselves();
+  // Whether the lock was taken in a page fault of the kernel, which is recorded as such.
+  bool is_fault(const LockRecord& record) const;
 
   kernel::BpfTable spaces_;
   kernel::BpfArray states_, answer_;
   HeldPages held_;
-  std::vector<bool> taken_;  // by key of states_
+  kernel::CodeRange fault_entry_;  // of the kernel's code; empty where it is not told
+  std::vector<bool> taken_;        // by key of states_
   Fd find_space_;
   std::vector<Fd> links_;
 };

@@ -225,6 +225,31 @@ TEST_F(Guide, AFaultOfTheKernelInASystemCallCounts) {
   EXPECT_TRUE(is_touched(2));
 }
 
+// The same call may fault, which is recorded as a fault, and write past the page tables, which is
+// not.
+TEST_F(Guide, FaultsInACallAreToldFromWhatElseItDoes) {
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_blocks(4);
+    bytes[kBlock] = 1;
+    int ends[2];
+    PD_ASSERT(pipe(ends) == 0);
+    const int own = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+    gate.meet(number_of(bytes));
+    PD_ASSERT(::write(ends[1], bytes + 2 * kBlock, 100) == 100);
+    gate.meet();
+    PD_ASSERT(::pwrite(own, "x", 1, static_cast<off_t>(number_of(bytes + 3 * kBlock))) == 1);
+    gate.meet();
+  });
+  if (!kernel::find_kernel_code("asm_exc_page_fault").ok()) GTEST_SKIP() << "no kallsyms";
+  watch(target, 4);
+  target.step();
+  EXPECT_EQ(touched_blocks(), 1);
+  EXPECT_TRUE(is_touched(2));
+  settle();
+  target.step();
+  EXPECT_EQ(touched_blocks(), -1);
+}
+
 TEST_F(Guide, DroppingUnmappingAndFreeingTouchTheirRange) {
   Target target([](Gate& gate) {
     uint8_t* bytes = map_blocks(8);
