@@ -81,6 +81,27 @@ TEST_F(Guided, ACutLooksOnlyWhereSomethingHappened) {
   mirror_.expect_equal(target.pid(), start_, start_ + kBlocks * kBlock);
 }
 
+TEST_F(Guided, GuardPagesBetweenWrittenPagesStay) {
+  if (!features_.guard) GTEST_SKIP() << "no guard pages in PAGEMAP_SCAN";
+  Target target([](Gate& gate) {
+    uint8_t* arena = map_arena();
+    memset(arena, 1, kBlock);
+    PD_ASSERT(madvise(arena + 5 * kPageSize, kPageSize, MADV_GUARD_INSTALL) == 0);
+    gate.meet(reinterpret_cast<uint64_t>(arena));
+    while (true) {
+      arena[kPageSize] += 1;
+      arena[9 * kPageSize] += 1;
+      gate.meet();
+    }
+  });
+  track(target);
+  cut(target);
+  for (int round = 0; round < 3; ++round) {
+    target.step();
+    EXPECT_TRUE(cut(target).guard.contains((start_ >> kPageShift) + 5)) << round;
+  }
+}
+
 // As a dynamic linker leaves them: written, then made read-only.
 TEST_F(Guided, PagesOfFilesThatCannotBeWrittenAreFollowed) {
   constexpr size_t kPages = 16;

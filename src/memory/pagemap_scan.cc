@@ -108,7 +108,8 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
     written = written.united(PD_TRY(scan_written(pagemap, slow)));
     read = scope_.faulted_for_reading(areas, slow.intersected(ledger_.known()), written);
   }
-  const PageWalker::Look found = PD_TRY(look(pagemap, looked.united(read.coalesced(kGapPages))));
+  const PageSet seen = looked.united(read.coalesced(kGapPages));
+  const PageWalker::Look found = PD_TRY(look(pagemap, seen));
   const PageSet more = PD_TRY(walker_.protect(pagemap, found.written));
   ledger_.note_written(more);
   written = written.united(places.ahead);
@@ -128,7 +129,7 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
                   ? ledger_.settle(populated)
                   : ledger_.settle_within(places.look.united(places.ahead), populated);
   if (places.everything) resident_pages_ = populated.pages();
-  guard_pages_ = guard_pages_.without(places.look).united(found.guard).intersected(all);
+  guard_pages_ = guard_pages_.without(seen).united(found.guard).intersected(all);
   scan.guard = guard_pages_;
   scan.newly_tracked_pages = fresh.pages();
   scan.looked_pages = places.look.pages();
