@@ -197,18 +197,7 @@ TEST_F(Guided, RandomChangesOfEveryKindAreFollowedExactly) {
   std::random_device device;
   uint64_t looked = 0, cuts = 0;
   for (unsigned seed : {1u, 2u, 3u, device()}) {
-    Target target([&](Gate& gate) {
-      std::mt19937 random(seed);
-      uint8_t* arena = map_arena();
-      for (size_t block = 0; block < kBlocks; ++block) {
-        memset(arena + block * kBlock, static_cast<int>(block), 24 * kPageSize);
-      }
-      gate.meet(reinterpret_cast<uint64_t>(arena));
-      while (true) {
-        step(random, arena, files);
-        gate.meet();
-      }
-    });
+    Target target([&](Gate& gate) { change_at_random(gate, seed, files, 1); });
     mirror_ = Mirror();
     track(target);
     cut(target);

@@ -219,19 +219,7 @@ TEST_F(Held, RandomChangesWhileItIsCopiedLoseNothingSilently) {
   const Files files{zero.get(), direct.get()};
   std::random_device device;
   for (unsigned seed : {1u, 2u, 3u, device()}) {
-    Target target([&](Gate& gate) {
-      std::mt19937 random(seed);
-      uint8_t* arena = map_arena();
-      for (size_t block = 0; block < kBlocks; ++block) {
-        memset(arena + block * kBlock, static_cast<int>(block), 24 * kPageSize);
-      }
-      gate.meet(reinterpret_cast<uint64_t>(arena));
-      while (true) {
-        step(random, arena, files);
-        step(random, arena, files);
-        gate.meet();
-      }
-    });
+    Target target([&](Gate& gate) { change_at_random(gate, seed, files, 2); });
     track(target);
     std::mt19937 random(seed + 100);
     for (int count = steps_wanted(); count > 0 && !HasFailure(); --count) {

@@ -75,8 +75,9 @@ Result<Scan> PagemapScanTracker::pass(std::span<const Area> areas, Mode mode) {
   const Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   const Places places = scope_.places_for_pass(areas, ledger_);
   const PageSet filled = known_stretches(places.look, ledger_.known());
-  const PageSet written = PD_TRY(scan_written_again(pagemap, filled))
-                              .united(PD_TRY(scan_written(pagemap, places.look.without(filled))));
+  const PageSet written =
+      PD_TRY(scan_written(pagemap, filled, Before::kFilled))
+          .united(PD_TRY(scan_written(pagemap, places.look.without(filled), Before::kUnknown)));
   scope_.settle_written(written);
   if (mode == Mode::kAhead) {
     ahead_ = ahead_.united(written);
@@ -101,11 +102,11 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   const PageSet looked = places.look.without(places.only_faults).intersected(span);
   const PageSet filled_before = known_stretches(faulted, ledger_.known());
   const PageSet slow = faulted.without(filled_before);
-  PageSet written = PD_TRY(scan_written_again(pagemap, filled_before));
+  PageSet written = PD_TRY(scan_written(pagemap, filled_before, Before::kFilled));
   // A fault that wrote nothing may have found a page gone that was given up with MADV_FREE.
   PageSet read;
   if (!slow.empty()) {
-    written = written.united(PD_TRY(scan_written(pagemap, slow)));
+    written = written.united(PD_TRY(scan_written(pagemap, slow, Before::kUnknown)));
     read = scope_.faulted_for_reading(areas, slow.intersected(ledger_.known()), written);
   }
   const PageSet seen = looked.united(read.coalesced(kGapPages));
@@ -149,26 +150,22 @@ Result<PageWalker::Look> PagemapScanTracker::look(const Fd& pagemap, const PageS
   return all;
 }
 
-// What was written since, which is protected again.
-Result<PageSet> PagemapScanTracker::scan_written(const Fd& pagemap, const PageSet& places) {
+// What was written since, which is protected again. It is noted even if the rest cannot be scanned.
+Result<PageSet> PagemapScanTracker::scan_written(const Fd& pagemap, const PageSet& places,
+                                                 Before before) {
   PageSet written;
   for (const PageRun& run : places.runs()) {
-    const PageSet part =
-        PD_TRY(walker_.scan_written(pagemap, run.first << kPageShift, run.end() << kPageShift));
-    ledger_.note_written(part);
-    for (const PageRun& each : part.runs()) written.add(each);
+    const uint64_t start = run.first << kPageShift, end = run.end() << kPageShift;
+    const Result<PageSet> part = before == Before::kFilled
+                                     ? walker_.scan_written_again(pagemap, start, end)
+                                     : walker_.scan_written(pagemap, start, end);
+    if (!part.ok()) {
+      ledger_.note_written(written);
+      return part.error();
+    }
+    for (const PageRun& each : part->runs()) written.add(each);
   }
-  return written;
-}
-
-Result<PageSet> PagemapScanTracker::scan_written_again(const Fd& pagemap, const PageSet& places) {
-  PageSet written;
-  for (const PageRun& run : places.runs()) {
-    const PageSet part = PD_TRY(
-        walker_.scan_written_again(pagemap, run.first << kPageShift, run.end() << kPageShift));
-    ledger_.note_written(part);
-    for (const PageRun& each : part.runs()) written.add(each);
-  }
+  ledger_.note_written(written);
   return written;
 }
 

@@ -55,8 +55,9 @@ class PagemapScanTracker final : public Tracker {
   Result<Scan> cut(std::span<const Area> areas);
   void follow_guide();
   Result<PageWalker::Look> look(const Fd& pagemap, const PageSet& places);
-  Result<PageSet> scan_written(const Fd& pagemap, const PageSet& places);
-  Result<PageSet> scan_written_again(const Fd& pagemap, const PageSet& places);
+  // Whether all pages of a place had content when they were protected last.
+  enum class Before : uint8_t { kFilled, kUnknown };
+  Result<PageSet> scan_written(const Fd& pagemap, const PageSet& places, Before before);
   Result<PageSet> unprotected(const Fd& pagemap, const PageSet& places);
   Result<std::vector<Area>> register_areas(const Places& places, std::span<const Area> areas,
                                            const PageSet& populated);

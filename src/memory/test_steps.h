@@ -214,6 +214,21 @@ inline Fd direct_file() {
   return direct;
 }
 
+// What a child does for ever: so many steps, then it meets the test. The arena has some pages in
+// each block at the start, and the test is told where it is.
+inline void change_at_random(Target::Gate& gate, unsigned seed, const Files& files, int steps) {
+  std::mt19937 random(seed);
+  uint8_t* arena = map_arena();
+  for (size_t block = 0; block < kBlocks; ++block) {
+    memset(arena + block * kBlock, static_cast<int>(block), 24 * kPageSize);
+  }
+  gate.meet(reinterpret_cast<uint64_t>(arena));
+  while (true) {
+    for (int at = 0; at < steps; ++at) step(random, arena, files);
+    gate.meet();
+  }
+}
+
 // PERDURE_TEST_STEPS for more of them.
 inline int steps_wanted() {
   const char* text = std::getenv("PERDURE_TEST_STEPS");
