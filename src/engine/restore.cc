@@ -70,6 +70,9 @@ class Restorer {
     timing_.mark("builder");
     Status done = finish(&init);
     if (!done.ok()) undo(init);
+    // What the engine sees of a pager that ended the group is that processes are gone.
+    const auto why = done.ok() || missing_ == nullptr ? std::nullopt : missing_->failure();
+    if (why) return Error(Code::kCorrupt, *why).with_remedy("restore another epoch");
     return done;
   }
 

@@ -53,19 +53,34 @@ def restore_late(scene, how=LATE):
     return report
 
 
-def damage(scene):
-    """Flips a bit of a stored page of MARK, in the middle of them."""
+def damage(scene, part=0.5):
+    """Flips a bit of a stored page of MARK, behind this part of them."""
     places = []
     for path in sorted(glob.glob(scene.workspace.store + "/*/segment-*")):
         with open(path, "rb") as file:
             content = file.read()
         page = bytes([MARK]) * BLOCK
         places += [(path, at) for at in range(0, len(content), BLOCK) if content[at:at + BLOCK] == page]
-    path, at = places[len(places) // 2]
+    path, at = places[int(len(places) * part)]
     with open(path, "r+b") as file:
         file.seek(at + 123)
         file.write(bytes([MARK ^ 4]))
     return path, at
+
+
+def engine_says(scene):
+    """What the log says of memory that could not be loaded."""
+    def said():
+        with open(scene.workspace.store + f"/{scene.name}/engine.log", encoding="utf-8") as file:
+            text = file.read()
+        return text if "memory could not be loaded" in text else None
+    return await_true(said, "the engine's log says why")
+
+
+def expect_damage_named(text, path, at):
+    for word in ("memory could not be loaded", os.path.basename(path), str(at), "checksum"):
+        if word not in text:
+            raise Failure(f"{word!r} is not told: {text}")
 
 
 def case_lazy_damage_ends_the_group(scene):
@@ -76,16 +91,16 @@ def case_lazy_damage_ends_the_group(scene):
     await_true(lambda: not alive(report["root_pid"]), "the group has ended")
     if os.path.exists(folder + "/right") or os.path.exists(folder + "/wrong"):
         raise Failure("the program went on past a damaged page")
-    log = scene.workspace.store + f"/{scene.name}/engine.log"
+    expect_damage_named(engine_says(scene), path, at)
 
-    def said():
-        with open(log, encoding="utf-8") as file:
-            text = file.read()
-        return text if "memory could not be loaded" in text else None
-    text = await_true(said, "the engine's log says why")
-    for word in (os.path.basename(path), str(at), "checksum"):
-        if word not in text:
-            raise Failure(f"the log lacks {word!r}: {text}")
+
+def case_lazy_damage_of_what_is_hot(scene):
+    """Found while processes are made, mostly: then the restore fails, and says where the damage is."""
+    holder(scene)
+    path, at = damage(scene, 0.9)
+    result = scene.perdure.call("restore", "-d", scene.name, *scene.store(), expect_success=False)
+    expect_damage_named(result.stderr if result.returncode != 0 else engine_says(scene), path, at)
+    await_true(lambda: all(not row["running"] for row in scene.perdure.json("ps", *scene.store())), "nothing runs")
 
 
 def case_lazy_pages_left_are_told(scene):
