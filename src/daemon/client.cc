@@ -69,7 +69,8 @@ Result<Answer> Client::next(std::chrono::milliseconds time) {
     }
     kernel::Received received = PD_TRY(kernel::receive_bytes(socket_, buffer));
     if (!received.descriptors.empty()) descriptor_ = std::move(received.descriptors.front());
-    if (received.end) return engine_gone();
+    ended_ = received.end;
+    if (ended_) return engine_gone();
     reader_.add(Bytes(buffer).first(received.bytes));
   }
 }

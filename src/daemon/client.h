@@ -68,6 +68,8 @@ class Client {
   // The next message; Code::kGone if the engine went away, Code::kTimeout. A failure that the
   // engine reports is an error.
   Result<Answer> next(std::chrono::milliseconds time);
+  // Whether it has: what the engine reports may be Code::kGone, too.
+  bool ended() const { return ended_; }
 
  private:
   Client(Fd socket, std::string name) : socket_(std::move(socket)), name_(std::move(name)) {}
@@ -80,6 +82,7 @@ class Client {
   std::string name_;
   FrameReader reader_;
   Fd descriptor_;
+  bool ended_ = false;
 };
 
 }  // namespace perdure::daemon

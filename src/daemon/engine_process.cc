@@ -168,7 +168,7 @@ Result<Launched> launch_engine(const Places& places, const LaunchOptions& option
   starter.reset();
   Client client = Client::over(std::move(ours), options.place.name);
   auto answer = client.next(kNoLimit);
-  if (!answer.ok() && answer.error().code() == Code::kGone) {
+  if (!answer.ok() && client.ended()) {
     return Error(Code::kInternal,
                  "the engine of group " + options.place.name + " died while it started")
         .with_remedy("see " + options.place.directory + "/engine.log");
