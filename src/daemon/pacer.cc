@@ -8,6 +8,7 @@ namespace {
 
 // Of the period, that saving may take.
 constexpr double kWorkShareMax = 0.5;
+constexpr double kContendedShareMax = 0.125;
 // Weight of the newest epoch in the average: a few epochs decide, one does not.
 constexpr double kNewest = 0.2;
 constexpr int kDoublingsMax = 20;
@@ -31,7 +32,8 @@ std::optional<uint64_t> Pacer::due_ns() const {
 }
 
 uint64_t Pacer::period_now_ns() const {
-  return std::max(period_ns_, static_cast<uint64_t>(work_ns_ / kWorkShareMax));
+  const double share = contended_ ? kContendedShareMax : kWorkShareMax;
+  return std::max(period_ns_, static_cast<uint64_t>(work_ns_ / share));
 }
 
 uint64_t Pacer::retry_ns() const {

@@ -1,11 +1,11 @@
 // Pacer: when the next epoch of a group that is saved periodically is due. Arithmetic only; it is
 // told what happened and asks nobody.
 //
-// The period that the user wants is stretched where saving takes more than half of it, so that the
-// group keeps the processor, and postponed while the disk is behind or after failures. A whole
-// epoch, such as the first one, says nothing of what the next ones take, and stretches nothing;
-// several of them in a row do. Epochs that the wanted period would have brought and that did not
-// come are counted as missed.
+// The period that the user wants is stretched where saving takes more than half of it, or an eighth
+// while processors are contended, so that the group keeps the processor, and postponed while the
+// disk is behind or after failures. A whole epoch, such as the first one, says nothing of what the
+// next ones take, and stretches nothing; several of them in a row do. Epochs that the wanted period
+// would have brought and that did not come are counted as missed.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +30,8 @@ class Pacer {
   // The epoch that was due was saved, with all memory or with what had changed, or could not be.
   enum class Outcome : uint8_t { kSaved, kSavedWhole, kFailed };
   void note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns);
+  // Whether tasks have to wait for processors.
+  void set_contended(bool contended) { contended_ = contended; }
   // The disk is behind: later.
   void postpone(uint64_t now_ns);
 
@@ -48,6 +50,7 @@ class Pacer {
   std::optional<uint64_t> last_begin_ns_;
   double work_ns_ = 0;  // of one epoch, a moving average
   Outcome last_ = Outcome::kFailed;
+  bool contended_ = false;
   int failures_ = 0;  // in a row
   uint64_t missed_ = 0;
 };

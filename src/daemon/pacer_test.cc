@@ -33,6 +33,20 @@ TEST(Pacer, LatenessDoesNotAddUp) {
   EXPECT_EQ(pacer.missed(), 0u);
 }
 
+TEST(Pacer, WhileProcessorsAreContendedSavingGetsLessOfThem) {
+  Pacer pacer;
+  pacer.set_period(10 * kMs, kStart);
+  for (int i = 0; i < 100; ++i) {
+    const uint64_t begin = *pacer.due_ns();
+    pacer.note(Pacer::Outcome::kSaved, begin, begin + 8 * kMs);
+  }
+  EXPECT_NEAR(static_cast<double>(pacer.period_now_ns()), 16e6, 1e4);
+  pacer.set_contended(true);
+  EXPECT_NEAR(static_cast<double>(pacer.period_now_ns()), 64e6, 1e4);
+  pacer.set_contended(false);
+  EXPECT_NEAR(static_cast<double>(pacer.period_now_ns()), 16e6, 1e4);
+}
+
 TEST(Pacer, SlowSavingStretchesThePeriodAndCountsWhatIsMissed) {
   Pacer pacer;
   pacer.set_period(10 * kMs, kStart);

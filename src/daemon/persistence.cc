@@ -5,9 +5,15 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "kernel/proc/pressure.h"
 
 namespace perdure::daemon {
 namespace {
+
+// The processors are looked at so often, and contended if for this part of the time somebody had to
+// wait for one.
+constexpr uint64_t kLookNs = 200'000'000;
+constexpr double kContendedShare = 0.2;
 
 Pacer::Outcome outcome_of(const Result<engine::CheckpointReport>& report) {
   if (!report.ok()) return Pacer::Outcome::kFailed;
@@ -36,12 +42,25 @@ void Persistence::serve() {
   const std::optional<uint64_t> due = pacer_.due_ns();
   const uint64_t begin = clock_.monotonic_ns();
   if (!due || *due > begin) return;
+  look_at_processors(begin);
   if (group_.disk_is_behind()) return pacer_.postpone(begin);
   engine::CheckpointOptions options;
   options.durable = false;
   auto report = attempt(options);
   if (report.ok()) drop_old(0);
   pacer_.note(outcome_of(report), begin, clock_.monotonic_ns());
+}
+
+// The engine's own work is part of what others wait for.
+void Persistence::look_at_processors(uint64_t now_ns) {
+  if (looked_ns_ != 0 && now_ns - looked_ns_ < kLookNs) return;
+  const Result<uint64_t> pressure_us = kernel::proc::read_processor_pressure();
+  if (!pressure_us.ok()) return;
+  const double waited_ns = 1e3 * static_cast<double>(*pressure_us - pressure_us_);
+  const auto passed_ns = static_cast<double>(now_ns - looked_ns_);
+  if (looked_ns_ != 0) pacer_.set_contended(waited_ns > kContendedShare * passed_ns);
+  looked_ns_ = now_ns;
+  pressure_us_ = *pressure_us;
 }
 
 Result<engine::CheckpointReport> Persistence::save(const engine::CheckpointOptions& options,

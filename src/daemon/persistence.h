@@ -43,6 +43,7 @@ class Persistence {
   Result<engine::CheckpointReport> attempt(const engine::CheckpointOptions& options);
   void failed(const Error& error);
   void drop_old(uint64_t keep);
+  void look_at_processors(uint64_t now_ns);
 
   GroupControl& group_;
   const Clock& clock_;
@@ -50,6 +51,8 @@ class Persistence {
   Pacer pacer_;
   GroupSettings settings_;
   uint64_t begun_ns_;
+  // When the processors were looked at last, and for how long tasks had waited for them until then.
+  uint64_t looked_ns_ = 0, pressure_us_ = 0;
 
   Histogram stops_;
   uint64_t stop_max_us_ = 0;
