@@ -8,7 +8,9 @@ namespace {
 
 // Of the period, that saving may take.
 constexpr double kWorkShareMax = 0.5;
+// While processors are contended; but nobody is to lose more than this for the sake of others.
 constexpr double kContendedShareMax = 0.125;
+constexpr uint64_t kContendedNsMax = 100'000'000;
 // Weight of the newest epoch in the average: a few epochs decide, one does not.
 constexpr double kNewest = 0.2;
 constexpr int kDoublingsMax = 20;
@@ -32,8 +34,9 @@ std::optional<uint64_t> Pacer::due_ns() const {
 }
 
 uint64_t Pacer::period_now_ns() const {
-  const double share = contended_ ? kContendedShareMax : kWorkShareMax;
-  return std::max(period_ns_, static_cast<uint64_t>(work_ns_ / share));
+  const auto half = static_cast<uint64_t>(work_ns_ / kWorkShareMax);
+  const auto eighth = static_cast<uint64_t>(work_ns_ / kContendedShareMax);
+  return std::max({period_ns_, half, contended_ ? std::min(eighth, kContendedNsMax) : 0});
 }
 
 uint64_t Pacer::retry_ns() const {

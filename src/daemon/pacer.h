@@ -1,11 +1,11 @@
 // Pacer: when the next epoch of a group that is saved periodically is due. Arithmetic only; it is
 // told what happened and asks nobody.
 //
-// The period that the user wants is stretched where saving takes more than half of it, or an eighth
-// while processors are contended, so that the group keeps the processor, and postponed while the
-// disk is behind or after failures. A whole epoch, such as the first one, says nothing of what the
-// next ones take, and stretches nothing; several of them in a row do. Epochs that the wanted period
-// would have brought and that did not come are counted as missed.
+// The period that the user wants is stretched where saving takes more than half of it, or, up to
+// 100 ms, an eighth while processors are contended, so that the group keeps the processor, and
+// postponed while the disk is behind or after failures. A whole epoch, such as the first one, says
+// nothing of what the next ones take, and stretches nothing; several of them in a row do. Epochs
+// that the wanted period would have brought and that did not come are counted as missed.
 #pragma once
 
 #include <cstdint>

@@ -45,6 +45,17 @@ TEST(Pacer, WhileProcessorsAreContendedSavingGetsLessOfThem) {
   EXPECT_NEAR(static_cast<double>(pacer.period_now_ns()), 64e6, 1e4);
   pacer.set_contended(false);
   EXPECT_NEAR(static_cast<double>(pacer.period_now_ns()), 16e6, 1e4);
+  for (int i = 0; i < 100; ++i) {
+    const uint64_t begin = *pacer.due_ns();
+    pacer.note(Pacer::Outcome::kSaved, begin, begin + 30 * kMs);
+  }
+  pacer.set_contended(true);
+  EXPECT_NEAR(static_cast<double>(pacer.period_now_ns()), 100e6, 1e4) << "not longer for that";
+  for (int i = 0; i < 100; ++i) {
+    const uint64_t begin = *pacer.due_ns();
+    pacer.note(Pacer::Outcome::kSaved, begin, begin + 80 * kMs);
+  }
+  EXPECT_NEAR(static_cast<double>(pacer.period_now_ns()), 160e6, 1e4);
 }
 
 TEST(Pacer, SlowSavingStretchesThePeriodAndCountsWhatIsMissed) {
