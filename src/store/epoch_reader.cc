@@ -157,6 +157,30 @@ Status EpochReader::verify_pages(const PageExtent& extent, Bytes pages) const {
   return check_extent_bytes(*segments_, extent, pages);
 }
 
+Status EpochReader::for_each_change(ObjectId memory, uint64_t first_page, Bytes pages,
+                                    const ChangeCallback& callback) const {
+  PD_ASSERT(pages.size() % kPageSize == 0);
+  const uint64_t count = pages.size() / kPageSize;
+  std::vector<bool> same(count);
+  for (const PageExtent& extent : extents(memory, first_page, count)) {
+    const std::vector<bool> part = PD_TRY(same_pages(
+        *segments_, extent,
+        pages.subspan((extent.first_page - first_page) * kPageSize, extent.count * kPageSize)));
+    std::copy(part.begin(), part.end(),
+              same.begin() + static_cast<ptrdiff_t>(extent.first_page - first_page));
+  }
+  for (uint64_t at = 0; at < count;) {
+    const auto begin = same.begin() + static_cast<ptrdiff_t>(at);
+    const auto end = std::find(begin, same.end(), !*begin);
+    const auto run = static_cast<uint64_t>(end - begin);
+    if (!*begin) {
+      PD_TRY(callback(first_page + at, pages.subspan(at * kPageSize, run * kPageSize)));
+    }
+    at += run;
+  }
+  return Ok{};
+}
+
 void EpochReader::read_ahead(std::vector<PageExtent> extents) const {
   std::sort(extents.begin(), extents.end(), [](const PageExtent& a, const PageExtent& b) {
     return place_in_log(a) < place_in_log(b);

@@ -62,6 +62,11 @@ class EpochReader {
   // Checks bytes that were read from the segment file by other means (pread at
   // location.byte_offset()).
   Status verify_pages(const PageExtent& extent, Bytes pages) const;
+  // Of whole pages in memory, by stored checksums: calls with the runs that are not as this epoch
+  // has them, ascending. What it does not have counts as changed, zeros too.
+  using ChangeCallback = std::function<Status(uint64_t first_page, Bytes)>;
+  Status for_each_change(ObjectId memory, uint64_t first_page, Bytes pages,
+                         const ChangeCallback& callback) const;
 
   // Has these pages read from the disk into the page cache, without waiting; a hint.
   void read_ahead(std::vector<PageExtent> extents) const;

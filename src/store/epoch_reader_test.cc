@@ -73,6 +73,30 @@ TEST_F(EpochReaderTest, APartOfAnExtentIsRead) {
   PD_ASSERT_OK(reader_->verify_extents(reader_->extents(ObjectId(9))));
 }
 
+TEST_F(EpochReaderTest, TellsWhatOfPagesInMemoryHasChanged) {
+  Page bytes(20 * kPageSize);
+  PD_ASSERT_OK(reader_->read_range(ObjectId(9), 290, bytes));  // page 293, and 300 on: not stored
+  bytes[5 * kPageSize + 77] ^= 1;
+  bytes[6 * kPageSize] ^= 1;
+  bytes[9 * kPageSize + kPageSize - 1] ^= 1;
+  std::vector<std::pair<uint64_t, uint64_t>> runs;
+  const auto note = [&](uint64_t first_page, Bytes run) -> Status {
+    EXPECT_EQ(run.data(), bytes.data() + (first_page - 290) * kPageSize);
+    runs.emplace_back(first_page, run.size() / kPageSize);
+    return Ok{};
+  };
+  PD_ASSERT_OK(reader_->for_each_change(ObjectId(9), 290, bytes, note));
+  EXPECT_EQ(runs, (std::vector<std::pair<uint64_t, uint64_t>>{{293, 1}, {295, 2}, {299, 11}}));
+  runs.clear();
+  PD_ASSERT_OK(reader_->for_each_change(ObjectId(9), 290, Bytes(bytes).first(3 * kPageSize), note));
+  EXPECT_TRUE(runs.empty());
+  EXPECT_FALSE(
+      reader_
+          ->for_each_change(ObjectId(77), 0, bytes,
+                            [](uint64_t, Bytes) -> Status { return Error(Code::kLimit, "enough"); })
+          .ok());
+}
+
 TEST_F(EpochReaderTest, ACallbackCanStopTheReading) {
   int calls = 0;
   const Status status = reader_->for_each_record([&](ObjectId, uint32_t, Bytes) -> Status {

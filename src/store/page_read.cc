@@ -132,4 +132,16 @@ Status check_extent_bytes(const SegmentSet& segments, const PageExtent& extent, 
   return check_pages(*PD_TRY(segments.open(extent.location.segment)), *table, extent, pages);
 }
 
+Result<std::vector<bool>> same_pages(const SegmentSet& segments, const PageExtent& extent,
+                                     Bytes pages) {
+  PD_ASSERT(pages.size() == extent.count * kPageSize);
+  const auto table = PD_TRY(table_of(segments, extent));
+  std::vector<bool> same(extent.count);
+  for (uint32_t at = 0; at < extent.count; ++at) {
+    same[at] = checksum(pages.subspan(at * kPageSize, kPageSize)) ==
+               table->checksums[extent.location.slot + at];
+  }
+  return same;
+}
+
 }  // namespace perdure::store

@@ -1,6 +1,8 @@
 // Reading pages out of their frames, checked.
 #pragma once
 
+#include <vector>
+
 #include "base/bytes.h"
 #include "base/result.h"
 #include "store/frame.h"
@@ -16,5 +18,8 @@ inline constexpr uint32_t kStreamPagesMin = 64;
 Status stream_extent(const SegmentSet& segments, const PageExtent& extent, MutableBytes out);
 // Checks bytes that were read otherwise.
 Status check_extent_bytes(const SegmentSet& segments, const PageExtent& extent, Bytes pages);
+// Which of these pages are those of the extent, by its checksums.
+Result<std::vector<bool>> same_pages(const SegmentSet& segments, const PageExtent& extent,
+                                     Bytes pages);
 
 }  // namespace perdure::store
