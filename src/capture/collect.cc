@@ -135,7 +135,7 @@ Status collect_other_threads(StoppedProcess* process, ProcessMemo* memo, Collect
     StoppedThread& thread = process->threads[i];
     PD_TRY(check_thread_sharing(view, thread.tid()));
     PD_TRY(check_thread_namespaces(view, thread.tid(), own));
-    const ObjectId id = context->ids.id_of(memo->key() + ":thread:" + std::to_string(thread.tid()));
+    const ObjectId id = context->ids.id_of(memo->thread_key(thread.tid()));
     PD_TRY(ThreadCollector(&thread, view, memo, context)
                .run(
                    &context->graph.threads[id], [](kernel::Batch*) {},
@@ -172,7 +172,7 @@ Status collect_known_threads(StoppedProcess* process, ProcessMemo* memo, Collect
                              const ProcessView& view, object::Process* record) {
   for (StoppedThread& thread : process->threads) {
     PD_TRY(check_registers(view, thread.saved));
-    const ObjectId id = context->ids.id_of(memo->key() + ":thread:" + std::to_string(thread.tid()));
+    const ObjectId id = context->ids.id_of(memo->thread_key(thread.tid()));
     PD_TRY(collect_known_thread(&thread, &memo->known, context, &context->graph.threads[id]));
     record->add_threads(id.value);
   }
@@ -281,8 +281,7 @@ Result<ProcessView> collect_anew(StoppedProcess* process, ProcessMemo* memo,
   const kernel::proc::Namespaces own = PD_TRY(kernel::proc::read_namespaces(process->pid));
   PD_TRY(check_namespaces(view, own, context->root_namespaces));
 
-  const ObjectId leader =
-      context->ids.id_of(memo->key() + ":thread:" + std::to_string(process->pid));
+  const ObjectId leader = context->ids.id_of(memo->thread_key(process->pid));
   record->add_threads(leader.value);
   PD_TRY_WITHIN(view.name(), collect_leader(process, memo, context, view, record,
                                             &context->graph.threads[leader], brk));
@@ -349,7 +348,7 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
     keep_known(*process, memo, *context, record);
   }
   auto space = PD_TRY(collect_space(*process, brk, memo, context, &collected.areas));
-  collected.space = context->ids.id_of(memo->key() + ":space:" + std::to_string(memo->executions));
+  collected.space = context->ids.id_of(memo->space_key());
   record.set_address_space(collected.space.value);
   record.set_executable_file(executable_record(space, context->files, record.executable()).value);
   context->graph.address_spaces[collected.space] = std::move(space);

@@ -44,9 +44,12 @@ struct ProcessMemo {
   Fd pidfd;                // once it was needed
   bool unchanged = false;  // since its records were captured, as of this stop
 
+  // Of the object ids.
   std::string key() const {
     return "proc:" + std::to_string(pid) + ":" + std::to_string(start_ticks);
   }
+  std::string thread_key(pid_t tid) const { return key() + ":thread:" + std::to_string(tid); }
+  std::string space_key() const { return key() + ":space:" + std::to_string(executions); }
 };
 
 struct CollectContext {

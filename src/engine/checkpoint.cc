@@ -87,7 +87,7 @@ class Checkpoint {
     // written, and write protection is there for the passes that copy while the group runs.
     if (look_ahead(&state_) >= kSurveyBytesMin) PD_TRY(survey());
     writer_ = PD_TRY(state_.store->begin_epoch(beginning()));
-    report_.whole = state_.full_next;
+    report_.whole = state_.full_next || compares_all();
     PD_TRY(fault_point("begin"));
     memory_.begin(writer_.get());
     PD_TRY(memory_.precopy());
@@ -109,6 +109,12 @@ class Checkpoint {
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
     report_.timing_json = timing_.json();
     return report_;
+  }
+
+  // The first epoch after a restore takes about as long as one that holds everything.
+  bool compares_all() const {
+    return std::any_of(state_.members.begin(), state_.members.end(),
+                       [](const auto& item) { return item.second.inherited.has_value(); });
   }
 
   Status stop_and_capture() {
@@ -312,7 +318,9 @@ class Checkpoint {
     member->tracker = PD_TRY(memory::Tracker::create(kind, process->pid, std::move(uffd),
                                                      state_.tracker_features, &state_.guide));
     member->memo.tracked = true;
-    member->fresh = true;
+    member->fresh = !member->inherited;
+    // What was written since the restore is not known: all is yielded, and compared.
+    if (member->inherited) member->tracker->give_back(member->inherited->pages());
     return {};
   }
 
@@ -431,7 +439,10 @@ class Checkpoint {
     });
     std::erase_if(state_.shared,
                   [this](const auto& item) { return !graph_.memory_objects.contains(item.first); });
-    for (auto& [pid, member] : state_.members) member.fresh = false;
+    for (auto& [pid, member] : state_.members) {
+      member.fresh = false;
+      member.inherited.reset();
+    }
     report_.epoch = epoch;
     report_.processes = collected_.size();
   }

@@ -105,14 +105,27 @@ store::Zeros MemoryCut::zeros_in(const Member& member, uint64_t first_page, size
 }
 
 // Relatives may share pages.
-Result<memory::PageSet> MemoryCut::copy(const Member& member, const memory::Scan& scan,
-                                        bool alone) {
+Result<memory::PageSet> MemoryCut::copy(Member& member, const memory::Scan& scan, bool alone) {
   for (const memory::PageRun& run : scan.absent.runs()) {
     PD_TRY(writer_->erase_pages(member.space, run.first, run.count));
   }
   const memory::Access access = alone ? memory::Access::kFast : memory::Access::kGentle;
+  if (member.inherited) return compare(member, scan, access);
   const auto room = [this] { return writer_->page_buffer(); };
   return state_.copier.copy(member.memo.pid, scan.data, sink_for(member), access, room);
+}
+
+// What the epoch has already is not put again. A part of what was read may be put, which the
+// writer's own room does not allow.
+Result<memory::PageSet> MemoryCut::compare(Member& member, const memory::Scan& scan,
+                                           memory::Access access) {
+  member.inherited->note_erased(scan.absent);
+  const auto sink = [&, put = sink_for(member)](uint64_t first_page, Bytes bytes) {
+    return member.inherited->pass_on(first_page, bytes, put);
+  };
+  Result<memory::PageSet> unread = state_.copier.copy(member.memo.pid, scan.data, sink, access);
+  member.inherited->end_pass();
+  return unread;
 }
 
 memory::PageSink MemoryCut::sink_for(const Member& member) {

@@ -50,7 +50,8 @@ class MemoryCut {
   Status look_ahead();
   Result<uint64_t> pass_over(Member* member);
   memory::PageSet hold(pid_t pid, const memory::PageSet& data);
-  Result<memory::PageSet> copy(const Member& member, const memory::Scan& scan, bool alone);
+  Result<memory::PageSet> copy(Member& member, const memory::Scan& scan, bool alone);
+  Result<memory::PageSet> compare(Member& member, const memory::Scan& scan, memory::Access access);
   memory::PageSink sink_for(const Member& member);
   Status share_with_parent(const Member& member, memory::Scan* scan);
   static store::Zeros zeros_in(const Member& member, uint64_t first_page, size_t bytes);

@@ -15,8 +15,10 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/checksum.h"
 #include "base/limits.h"
 #include "engine/instance.h"
+#include "engine/look_ahead.h"
 #include "engine/start.h"
 #include "engine/timing.h"
 #include "kernel/pid_number.h"
@@ -91,8 +93,10 @@ class Restorer {
       epoch = newest->epoch;
     }
     reader_ = PD_TRY(state_.store->read_epoch(epoch));
-    PD_TRY(reader_->for_each_record(
-        [this](ObjectId id, uint32_t kind, Bytes bytes) { return graph_.add(id, kind, bytes); }));
+    PD_TRY(reader_->for_each_record([this](ObjectId id, uint32_t kind, Bytes bytes) {
+      records_[id] = {kind, checksum(bytes)};
+      return graph_.add(id, kind, bytes);
+    }));
     PD_TRY(graph_.check());
     own_namespaces_ = graph_.group.own_namespaces() || options_.isolate;
     graph_.group.set_own_namespaces(own_namespaces_);
@@ -353,6 +357,7 @@ class Restorer {
     PD_TRY(reader_->verify_extents(site.unverified));
     timing_.mark("verify");
     PD_TRY(settle(init));
+    PD_TRY(inherit());
     std::vector<Skeleton*> order = living();
     std::stable_partition(order.begin(), order.end(), [](const Skeleton* skeleton) {
       return skeleton->process().state() == object::Process::STOPPED;
@@ -465,6 +470,29 @@ class Restorer {
     return settle_tree(roots_.front(), Kinship::kChild, &state_);
   }
 
+  // The next epoch changes the restored one: objects that live on keep their ids.
+  Status inherit() {
+    std::map<const object::Process*, ObjectId> id_of;
+    for (const auto& [id, process] : graph_.processes) id_of[&process] = id;
+    for (Skeleton* skeleton : living()) {
+      const object::Process& process = skeleton->process();
+      const kernel::proc::Stat stat = PD_TRY(kernel::proc::read_stat(skeleton->pid));
+      Member& member = member_for(&state_, skeleton->pid, stat.start_ticks);
+      const ObjectId space(process.address_space());
+      state_.ids.bind(member.memo.key(), id_of.at(&process));
+      state_.ids.bind(member.memo.space_key(), space);
+      state_.ids.bind(member.memo.thread_key(skeleton->pid), ObjectId(process.threads(0)));
+      for (int i = 1; i < process.threads_size(); ++i) {
+        const kernel::Tracee& thread = skeleton->threads[static_cast<size_t>(i - 1)];
+        state_.ids.bind(member.memo.thread_key(thread.tid()), ObjectId(process.threads(i)));
+      }
+      member.inherited.emplace(reader_, space);
+    }
+    state_.stored = std::move(records_);
+    state_.full_next = false;
+    return {};
+  }
+
   const object::Process& main_process() const {
     for (size_t root : plan_.roots) {
       if (!plan_.nodes[root].transient()) return *plan_.nodes[root].process;
@@ -498,7 +526,8 @@ class Restorer {
   uint64_t begin_ns_ = 0;
   bool own_namespaces_ = true;
   object::Graph graph_;
-  std::unique_ptr<store::EpochReader> reader_;
+  std::shared_ptr<const store::EpochReader> reader_;
+  std::map<ObjectId, StoredRecord> records_;
   restore::Plan plan_;
   // 4 MiB load in the time that a pager takes to start.
   restore::Smallest smallest_{.mapping_pages = 64, .space_pages = 1024};

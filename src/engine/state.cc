@@ -54,6 +54,7 @@ void GroupState::forget_epoch() {
   for (auto& [pid, member] : members) {
     member.tracker.reset();
     member.memo.tracked = false;
+    member.inherited.reset();
   }
   shared.clear();
   stored.clear();

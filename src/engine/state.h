@@ -18,6 +18,7 @@
 #include "capture/freeze.h"
 #include "capture/sysv_shm.h"
 #include "capture/wait_seen.h"
+#include "engine/inherited.h"
 #include "engine/missing_pages.h"
 #include "engine/options.h"
 #include "engine/rest.h"
@@ -39,10 +40,11 @@ namespace perdure::engine {
 struct Member {
   capture::ProcessMemo memo;
   std::unique_ptr<memory::Tracker> tracker;
-  ObjectId space;                   // that the tracker belongs to
-  std::vector<memory::Area> areas;  // as of the last capture, for pre-copy
-  uint64_t resident_bytes = 0;      // then
-  bool fresh = false;               // in no epoch yet: its pages may still be its parent's
+  ObjectId space;                      // that the tracker belongs to
+  std::vector<memory::Area> areas;     // as of the last capture, for pre-copy
+  uint64_t resident_bytes = 0;         // then
+  bool fresh = false;                  // in no epoch yet: its pages may still be its parent's
+  std::optional<Inherited> inherited;  // of what was restored, until its first epoch
 };
 
 struct StoredRecord {
