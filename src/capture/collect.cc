@@ -320,7 +320,8 @@ Result<object::AddressSpace> collect_space(const StoppedProcess& process, uint64
   VmaOptions options;
   options.brk = brk;
   options.stat = &process.stat;
-  options.tracked = memo->tracked;
+  if (memo->tracked)
+    options.watch = memo->served ? EngineWatch::kMissingPages : EngineWatch::kWrites;
   options.known_flags = memo->mappings.entries;
   VmaCapture vmas = PD_TRY(capture_vmas(process.pid, options, context->files, context->objects));
   if (look != nullptr) memo->space.keep(*look, vmas, context->files, now_ns);

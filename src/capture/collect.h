@@ -39,6 +39,7 @@ struct ProcessMemo {
   kernel::BatchArea area = kernel::BatchArea::at(RemoteAddr());
   KnownMappings mappings;
   bool tracked = false;  // the engine's write protection is on
+  bool served = false;   // and a pager still brings pages of a restore
   KnownProcess known;
   KnownSpace space;
   Fd pidfd;                // once it was needed

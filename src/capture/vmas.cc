@@ -62,11 +62,12 @@ bool take_known_flags(std::span<const MapsEntry> known, std::vector<MapsEntry>& 
 }
 
 // Why a mapping cannot be saved, by its flags; null if it can.
-const char* refusal(const MapsEntry& entry, bool tracked) {
+const char* refusal(const MapsEntry& entry, EngineWatch watch) {
   if (entry.has(VmFlag::kHugeTlb)) return "memory in huge pages of hugetlbfs";
   if (entry.has(VmFlag::kIo) || entry.has(VmFlag::kPfnMap)) return "memory of a device";
-  if (entry.has(VmFlag::kUffdMissing) || entry.has(VmFlag::kUffdMinor) ||
-      (entry.has(VmFlag::kUffdWp) && !tracked)) {
+  if ((entry.has(VmFlag::kUffdMissing) && watch != EngineWatch::kMissingPages) ||
+      entry.has(VmFlag::kUffdMinor) ||
+      (entry.has(VmFlag::kUffdWp) && watch == EngineWatch::kNone)) {
     return "memory that the program watches with userfaultfd";
   }
   if (entry.has(VmFlag::kShadowStack)) return "a shadow stack";
@@ -181,7 +182,7 @@ Status capture_vma(pid_t pid, const MapsEntry& entry, const VmaOptions& options,
   Vma& vma = *capture.space.add_vmas();
   set_flags(entry, vma);
   if (set_kernel_kind(entry, vma)) return {};
-  if (const char* why = refusal(entry, options.tracked)) {
+  if (const char* why = refusal(entry, options.watch)) {
     return refused(pid, entry, std::string(why) + " cannot be saved");
   }
   if (is_anonymous(entry)) {

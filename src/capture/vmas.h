@@ -28,10 +28,12 @@ inline constexpr const char* kBatchMappingPath = "/memfd:perdure-batch";
 // uprobes.
 bool is_foreign(const kernel::proc::MapsEntry& entry);
 
+// What of the engine's is on in a process, so that flags of userfaultfd are not the program's:
+// write protection, or a pager too, which still brings pages.
+enum class EngineWatch : uint8_t { kNone, kWrites, kMissingPages };
+
 struct VmaOptions {
-  // The engine's own write protection is on in this process, so uffd-wp flags are not the
-  // program's.
-  bool tracked = false;
+  EngineWatch watch = EngineWatch::kNone;
   // The exact program break as brk(0) in the target gives it; 0: the end of [heap] is taken.
   uint64_t brk = 0;
   // Mappings of the same process as they were read with their VmFlags shortly before. A mapping

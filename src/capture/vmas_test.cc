@@ -131,7 +131,7 @@ TEST(CaptureVmas, DescribesTheWholeAddressSpace) {
   EXPECT_GE(vvars, 1);
   EXPECT_FALSE(space.auxv().empty());
   EXPECT_GT(space.env_end(), space.env_start());
-  captured.again({.tracked = false, .brk = space.brk() - 100, .known_flags = {}});
+  captured.again({.watch = EngineWatch::kNone, .brk = space.brk() - 100, .known_flags = {}});
   EXPECT_EQ((*captured.result)->space.brk(), space.brk());
 }
 
@@ -372,10 +372,10 @@ TEST(CaptureVmas, KnownFlagsAreTakenWhereNothingChanged) {
   std::vector<kernel::proc::MapsEntry> known = (*captured.result)->entries;
   for (auto& entry : known)
     entry.vm_flags |= static_cast<uint64_t>(kernel::proc::VmFlag::kMergeable);
-  captured.again({.tracked = false, .brk = 0, .known_flags = known});
+  captured.again({.watch = EngineWatch::kNone, .brk = 0, .known_flags = known});
   EXPECT_TRUE(captured.vma().mergeable()) << "smaps was read although everything was known";
   known.erase(known.begin() + 3);
-  captured.again({.tracked = false, .brk = 0, .known_flags = known});
+  captured.again({.watch = EngineWatch::kNone, .brk = 0, .known_flags = known});
   EXPECT_FALSE(captured.vma().mergeable()) << "a new mapping needs smaps";
 }
 
@@ -392,7 +392,7 @@ TEST(CaptureVmas, TheEnginesOwnMappingNeedsNoFlags) {
   ASSERT_LT(known.size(), (*captured.result)->entries.size());
   for (auto& entry : known)
     entry.vm_flags |= static_cast<uint64_t>(kernel::proc::VmFlag::kMergeable);
-  captured.again({.tracked = false, .brk = 0, .known_flags = known});
+  captured.again({.watch = EngineWatch::kNone, .brk = 0, .known_flags = known});
   EXPECT_TRUE(captured.vma().mergeable()) << "smaps was read although everything was known";
 }
 
@@ -504,7 +504,7 @@ TEST(CaptureVmas, RefusesWhatCannotBeSavedByName) {
 
 TEST(CaptureVmas, TheEnginesWriteProtectionIsNotTheProgramsUserfaultfd) {
   Captured captured([] { return kRefusals[2].map(); },
-                    {.tracked = true, .brk = 0, .known_flags = {}});
+                    {.watch = EngineWatch::kWrites, .brk = 0, .known_flags = {}});
   if (captured.address == 0) GTEST_SKIP() << "userfaultfd with WP_ASYNC is missing";
   EXPECT_TRUE(captured.result->ok());
 }

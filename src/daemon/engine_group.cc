@@ -31,6 +31,7 @@ class EngineGroup final : public GroupControl {
   void serve() override { group_->serve(); }
   uint64_t lazy_pages_left() const override { return group_->lazy_pages_left(); }
   bool awaits_pages() const override { return group_->awaits_pages(); }
+  bool save_awaits_pages() const override { return group_->save_awaits_pages(); }
   std::optional<std::string> lazy_failure() const override { return group_->lazy_failure(); }
   Status kill() override { return group_->kill(); }
   Status detach() override { return group_->detach(); }

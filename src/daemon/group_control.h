@@ -34,8 +34,10 @@ class GroupControl {
   virtual void serve() {}
   // Pages of a lazy restore that are still to come; and why the group was ended if one cannot.
   virtual uint64_t lazy_pages_left() const { return 0; }
-  // Until then checkpoint() and detach() would wait, and everybody with them; serve() finds out.
+  // Until then detach(), or checkpoint() too, would wait, and everybody with them; serve() finds
+  // out.
   virtual bool awaits_pages() const { return false; }
+  virtual bool save_awaits_pages() const { return awaits_pages(); }
   virtual std::optional<std::string> lazy_failure() const { return std::nullopt; }
   // SIGKILL to every process; the group has ended when end_fd() is readable.
   virtual Status kill() = 0;

@@ -106,6 +106,7 @@ Result<std::unique_ptr<GroupControl>> TakeOverTask::begin(control::Started&) {
 Result<std::unique_ptr<GroupControl>> RestoreTask::begin(control::Started& started) {
   if (!source_.empty()) options_.epoch = PD_TRY(copy_epoch(source_, options_.epoch, store()));
   PD_TRY(settle_streams(streams_));
+  options_.saved_periodically = settings().every_ns != 0;
   auto group = PD_TRY(engine::Group::restore(options_, take_store()));
   started.set_restored(true);
   if (const auto& report = group->restore_report()) {

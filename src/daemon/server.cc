@@ -188,7 +188,8 @@ void Server::answer_all(Connection& connection) {
 }
 
 bool Server::must_wait(const control::Request& request) const {
-  return (request.has_checkpoint() || request.has_detach()) && group_.awaits_pages();
+  return (request.has_checkpoint() && group_.save_awaits_pages()) ||
+         (request.has_detach() && group_.awaits_pages());
 }
 
 void Server::answer_put_off() {

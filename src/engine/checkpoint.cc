@@ -81,7 +81,7 @@ class Checkpoint {
  private:
   Result<CheckpointReport> attempt() {
     const uint64_t begin_ns = state_.clock.monotonic_ns();
-    PD_TRY(wait_for_pages(&state_));
+    PD_TRY(wait_for_pages_to_save(&state_));
     // Where much memory is met for the first time, in a first epoch or because the group has grown:
     // stop once without copying, so that what cannot be saved is refused before anything is
     // written, and write protection is there for the passes that copy while the group runs.
@@ -113,8 +113,9 @@ class Checkpoint {
 
   // The first epoch after a restore takes about as long as one that holds everything.
   bool compares_all() const {
-    return std::any_of(state_.members.begin(), state_.members.end(),
-                       [](const auto& item) { return item.second.inherited.has_value(); });
+    return std::any_of(state_.members.begin(), state_.members.end(), [](const auto& item) {
+      return item.second.inherited && !item.second.memo.tracked;
+    });
   }
 
   Status stop_and_capture() {
@@ -293,6 +294,7 @@ class Checkpoint {
       PD_TRY(fault_point("enter"));
       PD_TRY(track(process, &member));
     }
+    member.memo.served = state_.missing_pages != nullptr;
     CollectedProcess collected = PD_TRY(capture::collect_process(process, &member.memo, context));
     member.space = collected.space;
     member.areas = collected.areas;
@@ -318,9 +320,24 @@ class Checkpoint {
     member->tracker = PD_TRY(memory::Tracker::create(kind, process->pid, std::move(uffd),
                                                      state_.tracker_features, &state_.guide));
     member->memo.tracked = true;
+    return take_heritage(member);
+  }
+
+  // What was written since the restore is not known, unless the pager protects what it brings: all
+  // is yielded, and compared.
+  Status take_heritage(Member* member) {
+    const bool executed = member->inherited &&
+                          member->inherited->space() != state_.ids.find(member->memo.space_key());
+    if (executed) member->inherited.reset();
     member->fresh = !member->inherited;
-    // What was written since the restore is not known: all is yielded, and compared.
-    if (member->inherited) member->tracker->give_back(member->inherited->pages());
+    const memory::PageSet known = std::exchange(member->known, {});
+    if (!member->inherited) return {};
+    if (state_.missing_pages == nullptr) {
+      member->tracker->give_back(known);
+    } else if (!member->tracker->inherit(known)) {
+      state_.missing_pages->forbid_saving();
+      return Error(Code::kBusy, "pages of the restore are still missing");
+    }
     return {};
   }
 
@@ -441,7 +458,7 @@ class Checkpoint {
                   [this](const auto& item) { return !graph_.memory_objects.contains(item.first); });
     for (auto& [pid, member] : state_.members) {
       member.fresh = false;
-      member.inherited.reset();
+      if (state_.missing_pages == nullptr) member.inherited.reset();
     }
     report_.epoch = epoch;
     report_.processes = collected_.size();
@@ -480,7 +497,11 @@ class Checkpoint {
 void prepare(GroupState* state) { Checkpoint(state, {}).prepare(); }
 
 Result<CheckpointReport> checkpoint(GroupState* state, const CheckpointOptions& options) {
-  return Checkpoint(state, options).run();
+  Result<CheckpointReport> report = Checkpoint(state, options).run();
+  // What is missing cannot be told any more, as a look in the stop has shown.
+  const bool strayed = !report.ok() && report.error().code() == Code::kBusy &&
+                       state->missing_pages != nullptr && !state->missing_pages->may_save();
+  return strayed ? Checkpoint(state, options).run() : std::move(report);
 }
 
 }  // namespace perdure::engine

@@ -101,7 +101,7 @@ std::vector<DurableEpoch> Group::take_durable() {
 uint64_t Group::epochs_in_flight() const { return state_->store->in_flight().epochs; }
 
 bool Group::disk_is_behind() const {
-  if (state_->missing_pages != nullptr) return true;  // an epoch would wait for them
+  if (save_awaits_pages()) return true;
   const store::InFlight in_flight = state_->store->in_flight();
   return in_flight.epochs >= kInFlightEpochsMax || in_flight.bytes >= kInFlightBytesMax;
 }
@@ -129,6 +129,10 @@ void Group::serve() {
 }
 
 bool Group::awaits_pages() const { return state_->missing_pages != nullptr; }
+
+bool Group::save_awaits_pages() const {
+  return awaits_pages() && !state_->missing_pages->may_save();
+}
 
 uint64_t Group::lazy_pages_left() const {
   return state_->missing_pages == nullptr ? 0 : state_->missing_pages->left();

@@ -56,8 +56,10 @@ class Group {
   void serve();
   // Pages of a lazy restore that are still to come; why the group was ended, if one could not.
   uint64_t lazy_pages_left() const;
-  // checkpoint() and detach() wait for them; serve() finds out that the last one is there.
+  // detach() waits for them, and checkpoint() where it has to; serve() finds out that the last one
+  // is there.
   bool awaits_pages() const;
+  bool save_awaits_pages() const;
   std::optional<std::string> lazy_failure() const;
   // SIGKILL to every process of the group.
   Status kill();

@@ -53,6 +53,7 @@ void look_at_process(GroupState* state, pid_t pid, Seen* seen) {
                        kKeptOfThread * static_cast<uint64_t>(stat->threads);
   const Result<kernel::proc::TaskStatus> status = kernel::proc::read_status(pid);
   if (!status.ok()) return;
+  if (memo.tracked && state->missing_pages != nullptr) return;  // it grows as pages come
   const uint64_t known = memo.tracked ? member.resident_bytes : 0;
   seen->new_bytes += status->rss_bytes - std::min(known, status->rss_bytes);
 }

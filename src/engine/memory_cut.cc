@@ -140,6 +140,9 @@ memory::PageSink MemoryCut::sink_for(const Member& member) {
 Status MemoryCut::cut(const capture::CollectedProcess& collected, bool alone,
                       object::Graph* graph) {
   Member& member = state_.members.at(collected.view.pid);
+  // First what is missing, then what is there: pages may come in between.
+  if (state_.missing_pages != nullptr)
+    member.tracker->set_missing(PD_TRY(state_.missing_pages->pending(collected.space)));
   memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
   looked_pages_ += scan.looked_pages;
   capture::set_guard_pages(scan.guard, graph->address_spaces.at(collected.space));

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "kernel/control_socket.h"
+#include "kernel/memory.h"
 #include "kernel/proc/read.h"
 
 namespace perdure::engine {
@@ -20,6 +21,10 @@ constexpr long kLookAgainNs = 500'000;
 // Until all pages are there; then the program's forks and unmappings are the kernel's business
 // alone again.
 constexpr uint64_t kLookEveryNs = 5'000'000;
+
+// In a stop: a turn of the pager takes some microseconds, if it has a processor.
+constexpr int kTurnLooksMax = 400;
+constexpr long kTurnLookNs = 50'000;
 
 Result<bool> has_userfaultfds(pid_t pid) {
   const std::string folder = kernel::proc::path_of(pid, "fd");
@@ -56,12 +61,23 @@ Result<LazySettings> LazySettings::from_environment() {
   return settings;
 }
 
-Result<std::unique_ptr<MissingPages>> MissingPages::create() {
+Result<std::unique_ptr<MissingPages>> MissingPages::create(
+    std::map<ObjectId, memory::PageSet> saved) {
+  using memory::PendingBook;
   auto missing = std::make_unique<MissingPages>();
-  void* memory = mmap(nullptr, sizeof(restore::PageProgress), PROT_READ | PROT_WRITE,
+  uint64_t words = 0;
+  for (const auto& [space, pages] : saved) words += PendingBook::words_for(pages);
+  missing->shared_bytes_ = sizeof(restore::PageProgress) + words * sizeof(PendingBook::Word);
+  void* memory = mmap(nullptr, missing->shared_bytes_, PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return Error::system(errno, "map", "memory to share with the init");
   missing->progress_ = std::construct_at(static_cast<restore::PageProgress*>(memory));
+  auto* word = reinterpret_cast<PendingBook::Word*>(missing->progress_ + 1);
+  for (auto& [space, pages] : saved) {
+    PendingBook::Word* const first = word;
+    word += PendingBook::words_for(pages);
+    missing->books_[space] = std::make_shared<PendingBook>(std::move(pages), first);
+  }
   auto [ours, theirs] = PD_TRY(kernel::control_socket_pair());
   missing->ours_ = std::move(ours);
   missing->theirs_ = std::move(theirs);
@@ -71,12 +87,42 @@ Result<std::unique_ptr<MissingPages>> MissingPages::create() {
 std::unique_ptr<MissingPages> MissingPages::unknown() { return std::make_unique<MissingPages>(); }
 
 MissingPages::~MissingPages() {
-  if (progress_ != nullptr) (void)munmap(progress_, sizeof(restore::PageProgress));
+  if (progress_ != nullptr) (void)munmap(progress_, shared_bytes_);
 }
 
 Fd MissingPages::take_end() {
   ours_.reset();
   return std::move(theirs_);
+}
+
+bool MissingPages::may_save() const {
+  return !books_.empty() && ours_.valid() && !progress_->pending.strayed.load();
+}
+
+// What the group did before it was stopped is in the books once a turn that is under way is over.
+Status MissingPages::await_turn() const {
+  for (int look = 0; look < kTurnLooksMax; ++look) {
+    if (progress_->pending.turns.load() % 2 == 0) return {};
+    const timespec pause{0, kTurnLookNs};
+    (void)nanosleep(&pause, nullptr);
+  }
+  return Error(Code::kBusy, "the pager does not answer");
+}
+
+Result<memory::PageSet> MissingPages::pending(ObjectId space) {
+  PD_TRY(await_turn());
+  if (!may_save()) return Error(Code::kBusy, "pages of the restore are still missing");
+  const auto book = books_.find(space);
+  if (book == books_.end()) return memory::PageSet();
+  // A process that has executed another program since has other memory now.
+  uint64_t entry = 0;
+  const Result<size_t> read = kernel::read_pagemap(
+      pagemaps_.at(space), book->second->saved().runs().front().first, {&entry, 1});
+  if (!read.ok() || *read == 0) {
+    forbid_saving();
+    return Error(Code::kBusy, "a process whose pages are missing executed another program");
+  }
+  return book->second->pending();
 }
 
 uint64_t MissingPages::left() const {

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,7 +28,8 @@ class MissingPages {
  public:
   // Of a restore that is about to begin. The init takes its end of the socket with take_end(), in
   // its own process; drop_end() closes it in ours.
-  static Result<std::unique_ptr<MissingPages>> create();
+  // saved: by address space, of what is brought later, if epochs are to be made meanwhile.
+  static Result<std::unique_ptr<MissingPages>> create(std::map<ObjectId, memory::PageSet> saved);
   // Of a group that another engine may have restored.
   static std::unique_ptr<MissingPages> unknown();
   MissingPages() = default;
@@ -36,8 +38,19 @@ class MissingPages {
   MissingPages& operator=(const MissingPages&) = delete;
 
   restore::PageProgress* progress() { return progress_; }
+  const restore::PendingBooks& books() const { return books_; }
   Fd take_end();
   void drop_end() { theirs_.reset(); }
+
+  // Whether epochs can be made while pages are missing: not once a process was forked or memory
+  // moved.
+  bool may_save() const;
+  void forbid_saving() { books_.clear(); }
+  // pagemap: of /proc of the process that has the address space.
+  void watch(ObjectId space, Fd pagemap) { pagemaps_[space] = std::move(pagemap); }
+  // The group is stopped: which pages of an address space are missing; more than those that are, if
+  // some come just now. kBusy: that cannot be told; the checkpoint has to wait for all pages.
+  Result<memory::PageSet> pending(ObjectId space);
 
   uint64_t left() const;
   // When settle() is due, CLOCK_MONOTONIC.
@@ -51,7 +64,12 @@ class MissingPages {
   Status wait(pid_t init);
 
  private:
+  Status await_turn() const;
+
   restore::PageProgress* progress_ = nullptr;  // shared with the init
+  size_t shared_bytes_ = 0;
+  restore::PendingBooks books_;
+  std::map<ObjectId, Fd> pagemaps_;
   Fd ours_, theirs_;
   uint64_t next_look_ns_ = 0;
 };

@@ -43,6 +43,9 @@ struct RestoreOptions {
   FilePolicy files = FilePolicy::kUnchanged;
   bool isolate = false;  // adopted groups: into fresh namespaces
   bool eager = false;    // all memory is loaded before the group runs
+  // The group will be: pages that are brought later come write protected, so that epochs can be
+  // made before all are there. A first write then takes 0.7 us more.
+  bool saved_periodically = false;
   std::array<int, 3> streams = {0, 1,
                                 2};  // what standard streams that led outside the group become
   TerminalSize terminal_size;

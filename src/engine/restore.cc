@@ -21,6 +21,7 @@
 #include "engine/look_ahead.h"
 #include "engine/start.h"
 #include "engine/timing.h"
+#include "kernel/memory.h"
 #include "kernel/pid_number.h"
 #include "kernel/proc/read.h"
 #include "kernel/proc/stat.h"
@@ -64,7 +65,6 @@ class Restorer {
     PD_TRY(check_living());
     plan_ = PD_TRY(restore::make_plan(graph_, sharing_spaces()));
     PD_TRY(choose_laziness());
-    look_at_memory();
     PD_TRY(continue_clocks());
     PD_TRY(open_terminal());
     PD_TRY(restore::open_segments(graph_, *reader_));
@@ -217,13 +217,18 @@ class Restorer {
     }
     const bool lazily = own_namespaces_ && !options_.eager && pages >= smallest_.space_pages &&
                         pages > 0 && state_.features.has(kernel::Feature::kLazyRestore);
-    if (lazily) missing_ = PD_TRY(MissingPages::create());
-    return {};
-  }
-
-  void look_at_memory() {
     outlook_ = restore::outlook_of(graph_, plan_, *reader_, smallest_);
     lazy_.outlook = &outlook_;
+    if (!lazily) return {};
+    std::map<ObjectId, memory::PageSet> saved;
+    if (options_.saved_periodically &&
+        memory::best_tracker(state_.tracker_features) == memory::TrackerKind::kPagemapScan) {
+      lazy_.placing = kernel::Placing::kProtected;
+      for (const auto& [space, mappings] : outlook_.lazy)
+        saved[space] = restore::lazy_pages(outlook_, *reader_, space);
+    }
+    missing_ = PD_TRY(MissingPages::create(std::move(saved)));
+    return {};
   }
 
   // Numbers that a thread of the init must not have.
@@ -310,8 +315,10 @@ class Restorer {
       memory::Pager::Options paging;
       if (lazy_settings_.delay_ms) paging.fill_delay_ms = *lazy_settings_.delay_ms;
       paging.keeper = missing_->take_end();
+      paging.placing = lazy_.placing;
+      paging.state = &missing_->progress()->pending;
       page_host_ = PD_TRY(restore::PageHost::create(taken_numbers(), *reader_, std::move(paging),
-                                                    missing_->progress()));
+                                                    missing_->progress(), missing_->books()));
     }
     PD_TRY(restore::make_sysv_segments(graph_, *reader_));
     restore::FileBuilder builder = PD_TRY(restore::FileBuilder::open_all(
@@ -487,6 +494,9 @@ class Restorer {
         state_.ids.bind(member.memo.thread_key(thread.tid()), ObjectId(process.threads(i)));
       }
       member.inherited.emplace(reader_, space);
+      member.known = member.inherited->pages();
+      if (missing_ == nullptr || !missing_->books().contains(space)) continue;
+      missing_->watch(space, PD_TRY(kernel::open_proc_file(skeleton->pid, "pagemap", O_RDONLY)));
     }
     state_.stored = std::move(records_);
     state_.full_next = false;

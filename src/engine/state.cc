@@ -55,11 +55,24 @@ void GroupState::forget_epoch() {
     member.tracker.reset();
     member.memo.tracked = false;
     member.inherited.reset();
+    member.known.clear();
   }
   shared.clear();
   stored.clear();
   looked_at.reset();
   full_next = true;
+}
+
+// With the pager its protection went: another tracker has to find what was written since.
+void GroupState::note_pages_there() {
+  missing_pages.reset();
+  for (auto& [pid, member] : members) {
+    member.memo.mappings = {};  // with the pager's flags
+    if (member.tracker == nullptr || !member.inherited) continue;
+    member.known = member.tracker->known();
+    member.tracker.reset();
+    member.memo.tracked = false;
+  }
 }
 
 void GroupState::lose_epochs() {
@@ -71,14 +84,19 @@ void GroupState::lose_epochs() {
 Status wait_for_pages(GroupState* state) {
   if (state->missing_pages == nullptr) return {};
   PD_TRY(state->missing_pages->wait(state->scope.init));
-  state->missing_pages.reset();
+  state->note_pages_there();
   return {};
+}
+
+Status wait_for_pages_to_save(GroupState* state) {
+  if (state->missing_pages == nullptr || state->missing_pages->may_save()) return {};
+  return wait_for_pages(state);
 }
 
 void serve_missing_pages(GroupState* state) {
   if (state->missing_pages == nullptr) return;
   Result<bool> settled = state->missing_pages->settle(state->scope.init);
-  if (settled.ok() && *settled) state->missing_pages.reset();
+  if (settled.ok() && *settled) state->note_pages_there();
 }
 
 Result<std::string> read_boot_id() {

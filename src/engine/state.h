@@ -40,11 +40,14 @@ namespace perdure::engine {
 struct Member {
   capture::ProcessMemo memo;
   std::unique_ptr<memory::Tracker> tracker;
-  ObjectId space;                      // that the tracker belongs to
-  std::vector<memory::Area> areas;     // as of the last capture, for pre-copy
-  uint64_t resident_bytes = 0;         // then
-  bool fresh = false;                  // in no epoch yet: its pages may still be its parent's
-  std::optional<Inherited> inherited;  // of what was restored, until its first epoch
+  ObjectId space;                   // that the tracker belongs to
+  std::vector<memory::Area> areas;  // as of the last capture, for pre-copy
+  uint64_t resident_bytes = 0;      // then
+  bool fresh = false;               // in no epoch yet: its pages may still be its parent's
+  // Of what was restored, until it was compared once with all pages there; and what the store holds
+  // of its pages, for the tracker that is made next.
+  std::optional<Inherited> inherited;
+  memory::PageSet known;
 };
 
 struct StoredRecord {
@@ -75,6 +78,8 @@ class GroupState {
   // Forgets what makes the next epoch smaller than a full one: after a failure nothing of it can be
   // trusted.
   void forget_epoch();
+  // No page of a lazy restore is missing any more, and the pager has let go.
+  void note_pages_there();
   // An epoch that was on its way did not arrive: the next one is full and follows the newest that
   // did.
   void lose_epochs();
@@ -147,6 +152,8 @@ void serve_deadlines(GroupState* state);
 
 // Returns when no page of a lazy restore is missing any more; the group runs meanwhile.
 Status wait_for_pages(GroupState* state);
+// The same, if no epoch can be made before.
+Status wait_for_pages_to_save(GroupState* state);
 // Every few milliseconds while pages are missing.
 void serve_missing_pages(GroupState* state);
 

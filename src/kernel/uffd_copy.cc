@@ -7,10 +7,12 @@
 
 namespace perdure::kernel {
 
-Status register_uffd_missing(const Fd& uffd, RemoteAddr start, uint64_t size) {
+Status register_uffd_missing(const Fd& uffd, RemoteAddr start, uint64_t size,
+                             WriteProtection protection) {
   uffdio_register request{};
   request.range = {start.value, size};
   request.mode = UFFDIO_REGISTER_MODE_MISSING;
+  if (protection == WriteProtection::kToo) request.mode |= UFFDIO_REGISTER_MODE_WP;
   if (ioctl(uffd.get(), UFFDIO_REGISTER, &request) != 0)
     return Error::system(errno, "register memory to be filled");
   return {};

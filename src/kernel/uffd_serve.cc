@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "base/limits.h"
+#include "kernel/abi/userfaultfd.h"
 #include "kernel/memory.h"
 
 namespace perdure::kernel {
@@ -76,7 +77,10 @@ bool can_serve_faults() {
   return uffd.valid() && enable_uffd_serving(uffd).ok();
 }
 
-Status enable_uffd_serving(const Fd& uffd) { return enable_uffd(uffd, kFeatures); }
+Status enable_uffd_serving(const Fd& uffd, Placing placing) {
+  const uint64_t protection = placing == Placing::kProtected ? abi::kUffdFeatureWpAsync : 0;
+  return enable_uffd(uffd, kFeatures | protection);
+}
 
 Status read_uffd_messages(const Fd& uffd, std::vector<UffdMessage>* messages) {
   std::array<uffd_msg, kMessagesAtOnce> raw;
@@ -91,12 +95,13 @@ Status read_uffd_messages(const Fd& uffd, std::vector<UffdMessage>* messages) {
   }
 }
 
-Result<Placement> place_pages(const Fd& uffd, RemoteAddr to, Bytes pages) {
+Result<Placement> place_pages(const Fd& uffd, RemoteAddr to, Bytes pages, Placing placing) {
   PD_ASSERT(pages.size() % kPageSize == 0 && !pages.empty());
   uffdio_copy request{};
   request.dst = to.value;
   request.src = reinterpret_cast<uint64_t>(pages.data());
   request.len = pages.size();
+  if (placing == Placing::kProtected) request.mode = UFFDIO_COPY_MODE_WP;
   const int done = ioctl(uffd.get(), UFFDIO_COPY, &request);
   return placement_of(done == 0 ? 0 : errno, request.copy, pages.size(),
                       "give a process its pages");

@@ -32,7 +32,10 @@ struct UffdMessage {
 // Whether this kernel and our privileges allow what this file does.
 bool can_serve_faults();
 // UFFDIO_API with everything that UffdMessage knows. kUnavailable, kPermission: not allowed here.
-Status enable_uffd_serving(const Fd& uffd);
+// kProtected: pages are placed protected against writing; the first write ends that without a
+// message (asynchronous write protection, Linux 6.7), and PAGEMAP_SCAN tells.
+enum class Placing : uint8_t { kWritable, kProtected };
+Status enable_uffd_serving(const Fd& uffd, Placing placing = Placing::kWritable);
 // Appends all messages that wait.
 Status read_uffd_messages(const Fd& uffd, std::vector<UffdMessage>* messages);
 
@@ -47,8 +50,8 @@ struct Placement {
   uint64_t bytes = 0;  // that were put in place before
   Placed end = Placed::kDone;
 };
-// UFFDIO_COPY, UFFDIO_ZEROPAGE of whole pages; wakes who waits for them.
-Result<Placement> place_pages(const Fd& uffd, RemoteAddr to, Bytes pages);
+// UFFDIO_COPY, UFFDIO_ZEROPAGE of whole pages; wakes who waits for them. Zeros are never protected.
+Result<Placement> place_pages(const Fd& uffd, RemoteAddr to, Bytes pages, Placing placing);
 Result<Placement> place_zeros(const Fd& uffd, RemoteAddr to, uint64_t size);
 // Threads that wait for pages of the range look again.
 void wake_waiters(const Fd& uffd, RemoteAddr start, uint64_t size);

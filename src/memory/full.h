@@ -16,6 +16,7 @@ class FullTracker final : public Tracker {
       : pid_(pid), features_(features), walker_(features) {}
   TrackerKind kind() const override { return TrackerKind::kFull; }
   Result<Scan> scan(std::span<const Area> areas, Mode mode) override;
+  const PageSet& known() const override { return ledger_.known(); }
   void give_back(const PageSet& pages) override { ledger_.give_back(pages); }
 
  private:

@@ -22,6 +22,8 @@ class PageLedger {
   // What the store may hold of pages, and pages that are noted and were not yielded yet.
   const PageSet& known() const { return known_; }
   const PageSet& written() const { return written_; }
+  // The store holds these already.
+  void inherit(const PageSet& pages) { know(pages); }
   // Pages to be looked at anew, as if they had been stored and then written.
   void give_back(const PageSet& pages);
 

@@ -56,9 +56,18 @@ Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
   return scan;
 }
 
-// Only while the process runs: to make a guide takes milliseconds.
+bool PagemapScanTracker::inherit(const PageSet& pages) {
+  PD_ASSERT(ledger_.known().empty());
+  ledger_.inherit(pages);
+  served_ = true;
+  return true;
+}
+
+// Only while the process runs: to make a guide takes milliseconds. A pager's doings are not in its
+// book.
 void PagemapScanTracker::follow_guide() {
-  if (guide_ == nullptr || scope_.follows() || resident_pages_ < guided_pages_min_) return;
+  if (served_ || guide_ == nullptr || scope_.follows() || resident_pages_ < guided_pages_min_)
+    return;
   WriteGuide* const guide = guide_->get();
   if (guide == nullptr) {
     guide_ = nullptr;
@@ -74,7 +83,7 @@ Result<Scan> PagemapScanTracker::pass(std::span<const Area> areas, Mode mode) {
   // Opened each time, because the descriptor stays with the address space that the process has now.
   const Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   const Places places = scope_.places_for_pass(areas, ledger_);
-  const PageSet filled = known_stretches(places.look, ledger_.known());
+  const PageSet filled = served_ ? PageSet() : known_stretches(places.look, ledger_.known());
   const PageSet written =
       PD_TRY(scan_written(pagemap, filled, Before::kFilled))
           .united(PD_TRY(scan_written(pagemap, places.look.without(filled), Before::kUnknown)));
@@ -122,8 +131,9 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   const PageSet in_files = others.intersected(pages_of(areas, AreaKind::kFilePrivate));
   const PageSet steady = in_files.intersected(places.steady).intersected(ledger_.known());
   ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files.without(steady))));
+  const PageSet empty = found.empty.without(std::exchange(missing_, {}));
   const PageSet filled =
-      looked.united(faulted.intersected(ledger_.known())).without(found.empty).united(written);
+      looked.united(faulted.intersected(ledger_.known())).without(empty).united(written);
   const PageSet populated = anonymous.united(places.ahead).intersected(filled).united(in_files);
   const std::vector<Area> registered = PD_TRY(register_areas(places, areas, populated));
   Scan scan = places.everything

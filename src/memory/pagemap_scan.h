@@ -8,6 +8,9 @@
 // reported; hence everything that differs from what was reported last is reported. A guide only
 // tells where nothing of all that can have happened (write_guide.h). Pages that were
 // never touched are left alone: once they get content, they are unprotected.
+// A pager of a lazy restore has registered its ranges itself, and places pages protected; so they
+// count as written only once they were. A page that is missing must not be protected: no page of
+// zeros could be put there. Hence there, only what has content is ever asked for.
 #pragma once
 
 #include <memory>
@@ -32,6 +35,9 @@ class PagemapScanTracker final : public Tracker {
   TrackerKind kind() const override { return TrackerKind::kPagemapScan; }
   Result<Scan> scan(std::span<const Area> areas, Mode mode) override;
   Status arm(std::span<const Area> areas) override;
+  const PageSet& known() const override { return ledger_.known(); }
+  bool inherit(const PageSet& pages) override;
+  void set_missing(PageSet pages) override { missing_ = std::move(pages); }
   void give_back(const PageSet& pages) override { ledger_.give_back(pages); }
   PageSet hold(const PageSet& data) override;
   Result<PageSet> copy_held(Copier& copier, const PageSink& sink, Access access,
@@ -78,7 +84,9 @@ class PagemapScanTracker final : public Tracker {
   PageSet protected_;  // where all that has content is, as of the last cut
   Fd cut_pagemap_;     // of the address space that it looked at
   PageSet held_;
-  PageSet elusive_;  // were lost when they were held: they are copied in the stop
+  bool served_ = false;  // by a pager, which protects what it places
+  PageSet missing_;      // that it has not placed yet
+  PageSet elusive_;      // were lost when they were held: they are copied in the stop
 };
 
 }  // namespace perdure::memory

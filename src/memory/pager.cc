@@ -70,6 +70,8 @@ Result<std::unique_ptr<Pager>> Pager::create(std::vector<Space> spaces,
     served.uffd = std::move(space.uffd);
     served.source = std::move(space.source);
     served.pending = PendingPages(space.pages);
+    served.book = std::move(space.book);
+    if (served.book != nullptr) served.book->fill();
     pager->add(std::move(served));
   }
   pager->settle();
@@ -157,7 +159,23 @@ void Pager::with_descriptors(const std::function<void(std::vector<int>)>& work) 
   work(std::move(numbers));
 }
 
+// A turn of the books: who reads a message lets the program go on.
+class Pager::Turn {
+ public:
+  explicit Turn(PendingState* state) : state_(state) { step(); }
+  ~Turn() { step(); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  void step() {
+    if (state_ != nullptr) state_->turns.fetch_add(1);
+  }
+  PendingState* state_;
+};
+
 Status Pager::take_messages() {
+  const Turn turn(options_.state);
   for (auto served = spaces_.begin(); served != spaces_.end(); ++served) {
     std::vector<kernel::UffdMessage> messages;
     PD_TRY(kernel::read_uffd_messages(served->uffd, &messages));
@@ -176,6 +194,7 @@ void Pager::take_change(Served* served, kernel::UffdMessage message) {
   const uint64_t page = message.start >> kPageShift, count = message.size >> kPageShift;
   switch (message.kind) {
     case Kind::kFork: {
+      note_stray();
       Served child;
       child.uffd = std::move(message.child);
       child.source = served->source;
@@ -184,13 +203,23 @@ void Pager::take_change(Served* served, kernel::UffdMessage message) {
       return;
     }
     case Kind::kRemap:
+      note_stray();
       return served->pending.move(page, message.to >> kPageShift, count);
     case Kind::kRemove:
     case Kind::kUnmap:
-      return served->pending.remove(page, count);
+      return forget(served, page, count);
     case Kind::kFault:
       break;
   }
+}
+
+void Pager::note_stray() {
+  if (options_.state != nullptr) options_.state->strayed.store(true);
+}
+
+void Pager::forget(Served* served, uint64_t page, uint64_t count) {
+  served->pending.remove(page, count);
+  if (served->book != nullptr) served->book->clear(page, count);
 }
 
 Status Pager::serve_faults(Served* served) {
@@ -266,8 +295,9 @@ Status Pager::place_empty(Served* served, uint64_t page, bool* again) {
 Status Pager::place(Served* served, uint64_t page, Bytes bytes, bool* again) {
   uint64_t most = bytes.size();
   while (!bytes.empty()) {
-    const Placement placement = PD_TRY(kernel::place_pages(
-        served->uffd, address_of(page), bytes.first(std::min<uint64_t>(most, bytes.size()))));
+    const Placement placement = PD_TRY(
+        kernel::place_pages(served->uffd, address_of(page),
+                            bytes.first(std::min<uint64_t>(most, bytes.size())), options_.placing));
     uint64_t passed = placement.bytes;
     switch (placement.end) {
       case Placed::kDone:
@@ -294,7 +324,7 @@ Status Pager::place(Served* served, uint64_t page, Bytes bytes, bool* again) {
         break;
     }
     if (passed > 0) stray_looks_ = 0;
-    served->pending.remove(page, passed >> kPageShift);
+    forget(served, page, passed >> kPageShift);
     page += passed >> kPageShift;
     bytes = bytes.subspan(passed);
     if (*again) return {};

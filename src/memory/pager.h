@@ -30,6 +30,7 @@
 #include "base/result.h"
 #include "kernel/uffd_serve.h"
 #include "memory/page_set.h"
+#include "memory/pending_book.h"
 #include "memory/pending_pages.h"
 #include "memory/read_ahead.h"
 
@@ -47,12 +48,15 @@ class Pager {
     PageSet pages;
     PageSet asked, hot;
     std::vector<uint64_t> starts;
+    std::shared_ptr<PendingBook> book;  // kept up to date; null: nobody looks
   };
   struct Options {
     // From begin_fill() until the background reader goes beyond what is hot: it would take the
     // processor and the disk from the program just when its first touches come.
     uint64_t fill_delay_ms = 5;
     Fd keeper;  // the socket; invalid: nobody keeps copies
+    kernel::Placing placing = kernel::Placing::kWritable;
+    PendingState* state = nullptr;  // of the books; outlives the pager
   };
 
   // pages_left: kept up to date for others to look at; outlives the pager.
@@ -76,6 +80,7 @@ class Pager {
     Fd uffd;
     std::shared_ptr<PageSource> source;
     PendingPages pending;
+    std::shared_ptr<PendingBook> book;
     std::vector<uint64_t> faults;  // pages that somebody waits for
     uint64_t last_served_end = 0;  // page behind the last unit that a fault brought
     uint64_t unit_pages = 0;       // of the next unit, while faults come in order
@@ -86,6 +91,7 @@ class Pager {
     PageRun run;  // as saved
   };
   enum class Progress : uint8_t { kSome, kNone, kChanging };
+  class Turn;
 
   Pager(Options options, std::unique_ptr<ReadAhead> ahead, std::atomic<uint64_t>* left);
   void plan(const std::vector<Space>& spaces);
@@ -94,6 +100,8 @@ class Pager {
   void add(Served served);
   Status take_messages();
   void take_change(Served* served, kernel::UffdMessage message);
+  void note_stray();
+  static void forget(Served* served, uint64_t page, uint64_t count);
   Status serve_faults(Served* served);
   Status serve_fault(Served* served, uint64_t page, bool* again);
   Status place_unit(Served* served, const PendingPages::Piece& piece, uint64_t page, bool* again);

@@ -16,6 +16,7 @@ class SoftDirtyTracker final : public Tracker {
   SoftDirtyTracker(pid_t pid, const TrackerFeatures& features) : pid_(pid), walker_(features) {}
   TrackerKind kind() const override { return TrackerKind::kSoftDirty; }
   Result<Scan> scan(std::span<const Area> areas, Mode mode) override;
+  const PageSet& known() const override { return ledger_.known(); }
   void give_back(const PageSet& pages) override { ledger_.give_back(pages); }
 
  private:

@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/assert.h"
 #include "base/fd.h"
 #include "base/result.h"
 #include "memory/copy.h"
@@ -133,6 +134,20 @@ class Tracker {
   }
   // While nothing is held: how many pages it will be good to have room for. Takes milliseconds.
   virtual void make_room_to_hold(uint64_t pages) { (void)pages; }
+
+  // What earlier scans yielded as data and not as absent since, or was inherited.
+  virtual const PageSet& known() const = 0;
+
+  // Of an address space that a pager serves (pager.h), which places pages protected: before the
+  // first scan. These pages count as yielded, with the content that the pager brings. False where
+  // the tracker cannot do with pages that are not there yet. When the pager lets go of the address
+  // space, this tracker has to be replaced: the protection ends with that.
+  virtual bool inherit(const PageSet& pages) {
+    (void)pages;
+    return false;
+  }
+  // Before each kCut of such a process, of known pages: those that are not there yet.
+  virtual void set_missing(PageSet pages) { PD_ASSERT(pages.empty()); }
 
   // Pages that a scan yielded but that did not reach the store (a failed epoch, an unreadable
   // page): the next scan yields those of them that still have content, as data, and the others as

@@ -30,7 +30,7 @@ Status LazyLoader::choose() {
     chosen_.ranges.push_back(mapping.run);
   }
   uffd_ = PD_TRY(take_uffd(&skeleton_, site_, Faults::kAll));
-  if (uffd_.valid() && !kernel::enable_uffd_serving(uffd_).ok()) uffd_.reset();
+  if (uffd_.valid() && !kernel::enable_uffd_serving(uffd_, policy.placing).ok()) uffd_.reset();
   if (uffd_.valid()) {
     site_.pages_lazy += stored;
   } else {
@@ -46,9 +46,12 @@ bool LazyLoader::takes(const Vma& vma) const {
 
 Status LazyLoader::hand_over() {
   if (chosen_.ranges.empty()) return {};
+  const auto protection = site_.lazy.placing == kernel::Placing::kProtected
+                              ? kernel::WriteProtection::kToo
+                              : kernel::WriteProtection::kNone;
   for (const memory::PageRun& run : chosen_.ranges) {
     PD_TRY(kernel::register_uffd_missing(uffd_, RemoteAddr(run.first << kPageShift),
-                                         run.count << kPageShift));
+                                         run.count << kPageShift, protection));
   }
   PD_TRY(site_.lazy.hand_over(chosen_, uffd_));
   uffd_.reset();

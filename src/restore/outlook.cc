@@ -165,6 +165,20 @@ Outlook outlook_of(const object::Graph& graph, const Plan& plan, const store::Ep
   return outlook;
 }
 
+memory::PageSet lazy_pages(const Outlook& outlook, const store::EpochReader& reader,
+                           ObjectId space) {
+  memory::PageSet pages;
+  const auto mappings = outlook.lazy.find(space);
+  if (mappings == outlook.lazy.end()) return pages;
+  for (const LazyMapping& mapping : mappings->second) {
+    for (const store::PageExtent& extent :
+         reader.extents(space, mapping.run.first, mapping.run.count)) {
+      pages.add({extent.first_page, extent.count});
+    }
+  }
+  return pages;
+}
+
 std::vector<HotRun> hot_runs(const Outlook& outlook, const store::EpochReader& reader) {
   return Chooser(outlook, reader).run();
 }

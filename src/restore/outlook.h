@@ -43,6 +43,10 @@ struct Smallest {
 Outlook outlook_of(const object::Graph& graph, const Plan& plan, const store::EpochReader& reader,
                    const Smallest& smallest);
 
+// The stored pages of an address space that are left for the pager.
+memory::PageSet lazy_pages(const Outlook& outlook, const store::EpochReader& reader,
+                           ObjectId space);
+
 // In the order in which they are to be read.
 std::vector<HotRun> hot_runs(const Outlook& outlook, const store::EpochReader& reader);
 

@@ -73,11 +73,12 @@ memory::PageSet set_of(const std::vector<store::PageExtent>& extents) {
 }  // namespace
 
 PageHost::PageHost(std::set<pid_t> taken, const store::EpochReader& reader,
-                   memory::Pager::Options options, PageProgress* progress)
+                   memory::Pager::Options options, PageProgress* progress, PendingBooks books)
     : taken_(std::move(taken)),
       reader_(reader),
       options_(std::move(options)),
       progress_(*progress),
+      books_(std::move(books)),
       next_number_(free_numbers(taken_)) {}
 
 PageHost::~PageHost() {
@@ -88,10 +89,11 @@ PageHost::~PageHost() {
 Result<std::unique_ptr<PageHost>> PageHost::create(std::set<pid_t> taken,
                                                    const store::EpochReader& reader,
                                                    memory::Pager::Options options,
-                                                   PageProgress* progress) {
+                                                   PageProgress* progress, PendingBooks books) {
   const std::string number = PD_TRY(last_pid());
   PD_TRY(set_last_pid(number));
-  return std::make_unique<PageHost>(std::move(taken), reader, std::move(options), progress);
+  return std::make_unique<PageHost>(std::move(taken), reader, std::move(options), progress,
+                                    std::move(books));
 }
 
 std::shared_ptr<memory::PageSource> PageHost::source_of(ObjectId space) {
@@ -165,6 +167,10 @@ Status PageHost::take(const std::string& message, Fd uffd) {
     PD_TRY(open_directly(segment));
   }
   space.pages = set_of(all);
+  if (const auto book = books_.find(lazy.space); book != books_.end()) {
+    space.book = book->second;
+    PD_ASSERT(space.book->saved() == space.pages);
+  }
   space.asked = asked_[lazy.space];
   space.hot = hot_[lazy.space];
   spaces_.push_back(std::move(space));

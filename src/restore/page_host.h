@@ -28,10 +28,14 @@ namespace perdure::restore {
 
 // In memory that the engine and the init share.
 struct PageProgress {
+  memory::PendingState pending;
   std::atomic<uint64_t> pages_left;
   std::atomic<bool> failed;  // `failure` says why; the group ends
   char failure[2048];
 };
+
+// Of the address spaces whose pages are placed protected.
+using PendingBooks = std::map<ObjectId, std::shared_ptr<memory::PendingBook>>;
 
 class PageHost {
  public:
@@ -40,10 +44,10 @@ class PageHost {
   static Result<std::unique_ptr<PageHost>> create(std::set<pid_t> taken,
                                                   const store::EpochReader& reader,
                                                   memory::Pager::Options options,
-                                                  PageProgress* progress);
+                                                  PageProgress* progress, PendingBooks books);
   // Lives until the process ends.
   PageHost(std::set<pid_t> taken, const store::EpochReader& reader, memory::Pager::Options options,
-           PageProgress* progress);
+           PageProgress* progress, PendingBooks books);
   ~PageHost();
 
   // Reads what is likely to be touched first, while the engine makes the address spaces. After the
@@ -71,6 +75,7 @@ class PageHost {
   const store::EpochReader& reader_;
   memory::Pager::Options options_;
   PageProgress& progress_;
+  PendingBooks books_;
   pid_t next_number_;  // of a thread
   std::map<ObjectId, std::shared_ptr<memory::PageSource>> sources_;
   Status begun_;

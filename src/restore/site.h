@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "kernel/features.h"
 #include "kernel/tracee.h"
+#include "kernel/uffd_serve.h"
 #include "object/graph.h"
 #include "restore/files.h"
 #include "restore/lazy_space.h"
@@ -42,6 +43,7 @@ struct LazyPolicy {
   // Empty: none are.
   std::function<Status(const LazySpace&, const Fd& uffd)> hand_over;
   const Outlook* outlook = nullptr;
+  kernel::Placing placing = kernel::Placing::kWritable;
 };
 
 struct Site {

@@ -50,6 +50,48 @@ while True:
         tell("seen", f"{step} {hashlib.sha256(memory).hexdigest()}")
 """
 
+# Told to, it forks a child that lives on, with memory that is changed in both.
+FORKER = MODEL + """
+import os, signal, time
+where = os.environ["PERDURE_HOLDER"]
+memory, step, children = begin(), 0, 0
+def right(copy):
+    expected = begin()
+    for each in range(1, step + 1):
+        take_step(expected, each)
+    if copy:
+        expected[0:1] = b"c"
+    return expected[:] == memory[:]
+open(where + "/ready", "w").close()
+child = 0
+while True:
+    time.sleep(0.002)
+    if os.path.exists(where + "/fork"):
+        step += 1
+        take_step(memory, step)
+        if child:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        ends = os.pipe()
+        child = os.fork()
+        if child == 0:
+            memory[0:1] = b"c"
+            os.write(ends[1], b"ready")
+            while not os.path.exists(where + "/look"):
+                time.sleep(0.002)
+            os._exit(0 if right(True) else 1)
+        os.read(ends[0], 5)
+        os.close(ends[0])
+        os.close(ends[1])
+        os.remove(where + "/fork")
+    if os.path.exists(where + "/look"):
+        fine = right(False) and os.waitpid(child, 0)[1] == 0
+        with open(where + "/new", "w") as file:
+            file.write("right" if fine else "wrong")
+        os.rename(where + "/new", where + "/seen")
+        os.remove(where + "/look")
+"""
+
 
 def check(condition, text):
     if not condition:
@@ -141,6 +183,55 @@ def case_restored_older_saves_changes(scene):
     check(holder.written(epoch) < holder.written(first) / 10, "the branch begins with a whole epoch")
     holder.come_back([])
     holder.look()
+
+
+def case_restored_saves_while_pages_are_missing(scene):
+    """Periodic epochs begin before all pages are there; each holds everything, whatever is still missing when it is lost."""
+    holder = Holder(scene)
+    whole = holder.written(scene.perdure.checkpoint())
+    for delay_ms in (3000, 3000, 5, 0):
+        holder.come_back(["--every", "10ms"], lazy=f"delay_ms={delay_ms}")
+        holder.step()
+        begun = scene.perdure.group_row()
+        epoch = scene.perdure.checkpoint()
+        after = scene.perdure.group_row()
+        if delay_ms == 3000:
+            check(after["lazy_pages_left"] > PAGES / 2, f"the checkpoint waited for the pages: {begun}, {after}")
+            check(holder.written(epoch) < whole / 10, "a whole epoch was made while pages were missing")
+        holder.step()
+        scene.perdure.checkpoint()
+    holder.look()
+    await_true(lambda: scene.perdure.group_row()["lazy_pages_left"] == 0, "all pages are there")
+    before = scene.perdure.epochs()[-1]
+    await_true(lambda: scene.perdure.epochs()[-1] > before + 10, "epochs go on")
+    check(holder.written(scene.perdure.epochs()[-1]) < whole / 10, "later epochs are whole ones")
+    holder.come_back([])
+    holder.look()
+
+
+def case_restored_forks_while_pages_are_missing(scene):
+    """A fork ends that: the next epoch waits, and holds everything."""
+    folder = scene.workspace.path("forker")
+    os.mkdir(folder)
+    scene.perdure.run(*python(FORKER), PERDURE_HOLDER=folder)
+    await_true(lambda: os.path.exists(folder + "/ready"), "the forker is ready")
+    scene.perdure.checkpoint()
+    for number in range(2):
+        scene.perdure.kill()
+        scene.perdure.call("restore", "-d", scene.name, "--every", "10ms", *scene.store(), PERDURE_LAZY="delay_ms=400")
+        with open(f"{folder}/fork", "w", encoding="ascii"):
+            pass
+        await_true(lambda: not os.path.exists(f"{folder}/fork"), "the forker has forked")
+        scene.perdure.checkpoint()
+        check(scene.perdure.group_row()["lazy_pages_left"] == 0, f"round {number}: an epoch did not wait")
+    scene.perdure.kill()
+    scene.perdure.call("restore", "-d", scene.name, *scene.store())
+    with open(f"{folder}/look", "w", encoding="ascii"):
+        pass
+    path = folder + "/seen"
+    await_true(lambda: os.path.exists(path), "the forker tells what it has seen")
+    with open(path, encoding="ascii") as file:
+        check(file.read() == "right", "what the forker or its child holds is wrong")
 
 
 def case_restored_keeps_ids(scene):

@@ -20,7 +20,7 @@ TRACKERS = {  # what must be disabled for the next best way of finding changed p
 LAZY = {"PERDURE_LAZY": "mapping_pages=1,space_pages=1,delay_ms=150"}
 MODES = ["native", "save_and_continue", "save_kill_restore", "incremental", "restore_older", "attach", "attach_isolate",
          "detach", "takeover", "engine_lost", "restore_eager", "restore_lazy", "lazy_checkpoint", "lazy_engine_lost", "refused",
-         "every", "every_guided", *TRACKERS]
+         "every", "every_guided", "every_lazy", *TRACKERS]
 # Small programs are guided, and few pages held, as large ones are by themselves.
 GUIDED = {"PERDURE_GUIDED_PAGES_MIN": "0", "PERDURE_HELD_PAGES_MIN": "1"}
 EVERY = ["--every", "10ms"]  # modes every*: a hundred epochs a second from the first instruction on
@@ -162,7 +162,12 @@ class Session:
         if mode.startswith("every"):
             perdure.await_epoch_after(time.time_ns())
             self.lose_with_engine() if number % 2 == 0 else self.lose()
-            perdure.restore()
+            perdure.restore(**(LAZY if mode == "every_lazy" else {}))
+            if mode == "every_lazy":  # epochs are made while pages are missing, and lost in the midst of them
+                for _ in range(2):
+                    perdure.await_epoch_after(time.time_ns())
+                    self.lose()
+                    perdure.restore(**LAZY)
             return
         first = perdure.checkpoint()
         if mode == "save_and_continue":
