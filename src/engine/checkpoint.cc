@@ -40,6 +40,8 @@ using capture::StoppedProcess;
 // Below this much resident memory the copy itself is cheaper than a second stop to prepare pre-copy
 // passes.
 constexpr uint64_t kSurveyBytesMin = 16u << 20;
+// The store does not write what passes put before there is a frame of it, of a megabyte.
+constexpr uint64_t kUnwrittenBytesMax = 512u << 10;
 constexpr uint64_t kLookAfterNs = 5'000'000;
 
 int64_t boottime_ns() {
@@ -85,7 +87,9 @@ class Checkpoint {
     // Where much memory is met for the first time, in a first epoch or because the group has grown:
     // stop once without copying, so that what cannot be saved is refused before anything is
     // written, and write protection is there for the passes that copy while the group runs.
-    if (look_ahead(&state_) >= kSurveyBytesMin) PD_TRY(survey());
+    const uint64_t grown_bytes = look_ahead(&state_);
+    const bool may_write = state_.full_next && state_.anonymous_bytes >= kUnwrittenBytesMax;
+    if (grown_bytes >= kSurveyBytesMin || may_write) PD_TRY(survey());
     writer_ = PD_TRY(state_.store->begin_epoch(beginning()));
     report_.whole = state_.full_next || compares_all();
     PD_TRY(fault_point("begin"));
@@ -471,6 +475,7 @@ class Checkpoint {
            ",\"processes\":" + std::to_string(collected_.size()) +
            ",\"threads\":" + std::to_string(report_.threads) +
            ",\"pages\":" + std::to_string(report_.pages) +
+           ",\"stop_pages\":" + std::to_string(state_.cut_pages) +
            ",\"held_pages\":" + std::to_string(memory_.held_pages()) +
            ",\"timing\":" + timing_.json() + "}";
   }

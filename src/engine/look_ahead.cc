@@ -21,6 +21,7 @@ constexpr uint64_t kKeptOfThread = 16;
 struct Seen {
   uint64_t descriptors = kOwnDescriptors;  // of the group, and what the engine opens to look at it
   uint64_t new_bytes = 0;
+  uint64_t anonymous_bytes = 0;
 };
 
 // Reading the mappings of more would take a millisecond, in which the program cannot change them.
@@ -53,6 +54,7 @@ void look_at_process(GroupState* state, pid_t pid, Seen* seen) {
                        kKeptOfThread * static_cast<uint64_t>(stat->threads);
   const Result<kernel::proc::TaskStatus> status = kernel::proc::read_status(pid);
   if (!status.ok()) return;
+  seen->anonymous_bytes += status->anonymous_bytes;
   if (memo.tracked && state->missing_pages != nullptr) return;  // it grows as pages come
   const uint64_t known = memo.tracked ? member.resident_bytes : 0;
   seen->new_bytes += status->rss_bytes - std::min(known, status->rss_bytes);
@@ -95,6 +97,7 @@ uint64_t look_ahead(GroupState* state) {
     kernel::reserve_descriptors(state->descriptors);
   }
   state->grown_bytes = seen.new_bytes;
+  state->anonymous_bytes = seen.anonymous_bytes;
   return seen.new_bytes;
 }
 

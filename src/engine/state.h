@@ -125,6 +125,7 @@ class GroupState {
   std::optional<uint64_t> look_at_ns;
   std::optional<Rest> looked_at;  // how it was when it was looked at
   uint64_t grown_bytes = 0;       // and by how much it had grown then since the last stop
+  uint64_t anonymous_bytes = 0;   // of its memory, then
   uint64_t descriptors = 1024;    // for which there is room (kernel::reserve_descriptors)
   uint64_t cut_pages = 0;         // copied in the window of the last epoch
   uint64_t held_pages = 0;        // and right after it

@@ -37,6 +37,11 @@ def refused_descriptor(scene, code):
         raise Failure("a refused checkpoint left an epoch")
 
 
+def case_unsupported_late(scene):
+    """Refused before a byte is stored even if the engine has entered the group before, as it does soon after its start."""
+    refused_descriptor(scene, f"import time; held = bytearray(8 << 20); time.sleep(0.4); {UNSUPPORTED['inotify']}")
+
+
 def case_unsupported_inotify(scene):
     refused_descriptor(scene, UNSUPPORTED["inotify"])
 

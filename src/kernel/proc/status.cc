@@ -69,9 +69,10 @@ bool set_state(std::string_view value, TaskStatus* status) {
   return true;
 }
 
-bool set_rss(std::string_view value, TaskStatus* status) {
+template <uint64_t TaskStatus::*kMember>
+bool set_size(std::string_view value, TaskStatus* status) {
   const auto kib = parse_unsigned(value.substr(0, value.find(' ')));
-  if (kib) status->rss_bytes = *kib * kKibibyte;
+  if (kib) status->*kMember = *kib * kKibibyte;
   return kib.has_value();
 }
 
@@ -111,7 +112,8 @@ constexpr Row kRows[] = {
     {"NSpid", set_list<&TaskStatus::ns_pid>},
     {"NSpgid", set_list<&TaskStatus::ns_process_group>},
     {"NSsid", set_list<&TaskStatus::ns_session>},
-    {"VmRSS", set_rss},
+    {"VmRSS", set_size<&TaskStatus::rss_bytes>},
+    {"RssAnon", set_size<&TaskStatus::anonymous_bytes>},
     {"CoreDumping", set_number<&TaskStatus::core_dumping>},
     {"Threads", set_number<&TaskStatus::threads>},
     {"SigPnd", set_based<&TaskStatus::pending_thread, 16>},

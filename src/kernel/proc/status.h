@@ -32,6 +32,7 @@ struct TaskStatus {
   uint64_t pending_thread = 0, pending_process = 0, blocked = 0, ignored = 0, caught = 0;
   uint32_t threads = 0;
   uint64_t rss_bytes = 0;
+  uint64_t anonymous_bytes = 0;  // of rss_bytes
   bool core_dumping = false;
   bool shadow_stack = false;          // x86_Thread_features
   std::vector<uint8_t> cpus_allowed;  // bit set, CPU 0 first, trailing zero bytes cut

@@ -20,7 +20,7 @@ constexpr const char* kText =
     "Tgid:\t42\nNgid:\t0\nPid:\t43\nPPid:\t7\nTracerPid:\t9\n"
     "Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nFDSize:\t64\nGroups:\t10 20 4294967294 \n"
     "NStgid:\t42\t2\nNSpid:\t43\t3\nNSpgid:\t42\t2\nNSsid:\t40\t1\n"
-    "VmRSS:\t    1776 kB\nCoreDumping:\t1\nThreads:\t3\nSigQ:\t0/96365\n"
+    "VmRSS:\t    1776 kB\nRssAnon:\t     100 kB\nCoreDumping:\t1\nThreads:\t3\nSigQ:\t0/96365\n"
     "SigPnd:\t0000000000000001\nShdPnd:\t0000000000000002\nSigBlk:\tfffffffe7ffbfeff\n"
     "SigIgn:\t0000000000001000\nSigCgt:\t0000000180000002\n"
     "CapInh:\t0000000000000001\nCapPrm:\t000001fffeffffff\nCapEff:\t000001fffeffffff\n"
@@ -45,6 +45,7 @@ TEST(ProcStatus, EveryLineIsRead) {
   EXPECT_EQ(status.inner_process_group(), 2);
   EXPECT_EQ(status.inner_session(), 1);
   EXPECT_EQ(status.rss_bytes, 1776u * 1024);
+  EXPECT_EQ(status.anonymous_bytes, 100u * 1024);
   EXPECT_TRUE(status.core_dumping);
   EXPECT_EQ(status.threads, 3u);
   EXPECT_EQ(status.caught, 0x180000002u);
