@@ -46,6 +46,7 @@ void append_json(JsonWriter& json, const store::EpochInfo& info) {
       .number(info.pages_changed);
   append_number(json, "stop_us", note_number(info.note, "stop_us"));
   append_number(json, "total_us", total_us(info));
+  append_number(json, "stop_pages", note_number(info.note, "stop_pages"));
   append_number(json, "held_pages", note_number(info.note, "held_pages"));
   append_number(json, "processes", note_number(info.note, "processes"));
   append_number(json, "threads", note_number(info.note, "threads"));

@@ -60,19 +60,22 @@ Status MemoryCut::precopy() {
   return {};
 }
 
-// What was written is held in the stop, but need not be looked for there.
+// What was written is held in the stop, but need not be looked for there. What cannot be held is
+// copied.
 Status MemoryCut::look_ahead() {
   for (pid_t pid : order_) {
     Member& member = state_.members[pid];
     if (member.tracker == nullptr || member.areas.empty()) continue;
-    Result<memory::Scan> scan = member.tracker->scan(member.areas, memory::Mode::kAhead);
-    if (scan.ok()) {
-      PD_TRY(copy(member, *scan, false));
-    } else if (scan.error().code() != Code::kGone) {
-      return std::move(scan).error();
-    }
+    Result<uint64_t> pages =
+        member.tracker->may_hold() ? protect_ahead(&member) : pass_over(&member);
+    if (!pages.ok() && pages.error().code() != Code::kGone) return std::move(pages).error();
   }
   return {};
+}
+
+Result<uint64_t> MemoryCut::protect_ahead(Member* member) {
+  (void)PD_TRY(member->tracker->scan(member->areas, memory::Mode::kAhead));
+  return 0;
 }
 
 // What is dirtied while a pass copies takes about as long to copy, and shared memory and trackers

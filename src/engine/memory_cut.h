@@ -49,6 +49,7 @@ class MemoryCut {
  private:
   Status look_ahead();
   Result<uint64_t> pass_over(Member* member);
+  static Result<uint64_t> protect_ahead(Member* member);
   memory::PageSet hold(pid_t pid, const memory::PageSet& data);
   Result<memory::PageSet> copy(Member& member, const memory::Scan& scan, bool alone);
   Result<memory::PageSet> compare(Member& member, const memory::Scan& scan, memory::Access access);

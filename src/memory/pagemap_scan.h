@@ -39,6 +39,7 @@ class PagemapScanTracker final : public Tracker {
   bool inherit(const PageSet& pages) override;
   void set_missing(PageSet pages) override { missing_ = std::move(pages); }
   void give_back(const PageSet& pages) override { ledger_.give_back(pages); }
+  bool may_hold() const override { return scope_.follows(); }
   PageSet hold(const PageSet& data) override;
   Result<PageSet> copy_held(Copier& copier, const PageSink& sink, Access access,
                             const PageRoom& room) override;

@@ -118,6 +118,8 @@ class Tracker {
     return {};
   }
 
+  // Whether hold() holds anything.
+  virtual bool may_hold() const { return false; }
   // Pages of the last scan's `data` can be copied after the process runs again, as they were: the
   // process is stopped, and may run on once this has told which. They are copied by copy_held(),
   // once, whatever happens. None where that is not possible.
