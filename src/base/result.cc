@@ -51,6 +51,7 @@ Code code_of_errno(int error_number) {
     case ENOENT:
     case ENOTDIR:
     case ENXIO:
+    case ESTALE:  // deleted while it was open, on a file system that keeps no such files
       return Code::kNotFound;
     case ESRCH:
       return Code::kGone;

@@ -40,6 +40,7 @@ TEST(Result, SystemErrorNamesOperationObjectAndReason) {
   EXPECT_EQ(error.to_string(), "open /nowhere: No such file or directory");
   EXPECT_EQ(error.code(), Code::kNotFound);
   EXPECT_EQ(error.error_number(), ENOENT);
+  EXPECT_EQ(Error::system(ESTALE, "fstat").code(), Code::kNotFound);
 }
 
 }  // namespace

@@ -208,6 +208,52 @@ TEST_P(CollectBeside, SpaceStaysBoundedWithoutAnybodyWaiting) {
 INSTANTIATE_TEST_SUITE_P(Writings, CollectBeside,
                          ::testing::Values(Writing::kInline, Writing::kBehind));
 
+// Lives that end with the power, long before a writer has forgotten enough for a pass.
+class ShortLives : public ::testing::TestWithParam<uint64_t> {
+ protected:
+  Options options() const {
+    Options options = on(disk_);
+    options.writing = Writing::kInline;
+    options.segment_bytes = GetParam();
+    return options;
+  }
+  uint64_t segment_bytes() const { return GetParam() != 0 ? GetParam() : kSegmentBytesMin; }
+
+  Status live() {
+    const auto store = PD_TRY(Store::open(options()));
+    expect_models(*store, models_);
+    Model model;
+    if (store->newest()) model = models_.at(store->newest()->epoch.value);
+    for (;;) {
+      auto pending = PD_TRY(submit_hot(*store, random_, model));
+      models_[pending.epoch().value] = model;  // from here on it may be found
+      PD_TRY(pending.wait());
+      PD_TRY(store->retain({5, {}}));
+      most_ = std::max(most_, PD_TRY(store->space()).allocated_bytes);
+    }
+  }
+
+  std::shared_ptr<SimDisk> disk_ = SimDisk::create(1);
+  std::mt19937_64 random_{4};
+  std::map<uint64_t, Model> models_;
+  uint64_t most_ = 0;
+};
+
+TEST_P(ShortLives, SpaceStaysBoundedFromCrashToCrash) {
+  for (int number = 0; number < 60; ++number) {
+    disk_->crash_at(disk_->operations() + 20 + random_() % 100);
+    const Status status = live();
+    ASSERT_TRUE(disk_->crashed()) << status.error().to_string();
+    disk_->power_cycle();
+  }
+  const auto store = PD_ASSERT_OK(Store::open(options()));
+  expect_models(*store, models_);
+  const uint64_t live = PD_ASSERT_OK(store->drop({})).live_bytes;
+  EXPECT_LT(most_, 2 * live + 20 * segment_bytes());
+}
+
+INSTANTIATE_TEST_SUITE_P(SegmentSizes, ShortLives, ::testing::Values(kSegment, 0));
+
 TEST(Collect, AnOpenReaderKeepsWhatItReads) {
   testing::TemporaryDirectory directory;
   Options options;

@@ -142,8 +142,8 @@ Status Collector::find_now() {
   for (const SegmentUse& use : PD_TRY(uses_of(*setup_.device, *files_, usage, todo_.end_segment))) {
     (use.live == 0 ? found_.dead : uses).push_back(use);
   }
-  if (todo_.copy_bytes_max == 0) return Ok{};
   std::vector<uint32_t> victims = choose_victims(uses, todo_.copy_bytes_max);
+  found_.more = victims.size() < choose_victims(uses, UINT64_MAX).size();
   // On a full disk fewer segments at a time, or none: what is dead will be deleted all the same.
   while (!victims.empty()) {
     Status status = compact(victims, uses);

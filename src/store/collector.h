@@ -52,6 +52,7 @@ class Collector {
     std::vector<SegmentUse> victims;  // emptied: dead once the new commits are in place
     uint64_t live_bytes = 0;
     bool short_of_space = false;             // less was copied than is worth it
+    bool more = false;                       // and so it was because of copy_bytes_max
     std::unique_ptr<Compaction> compaction;  // null: nothing was copied
     LogWriter::Mark end;                     // of the copies
   };

@@ -284,11 +284,14 @@ Status LogWriter::queue_anchor(FramePlace catalog, End how) {
   return Ok{};
 }
 
-// A quarter of the store, so that a small store stays small and a large one has few files.
+// A quarter of the store, so that a small store stays small and a large one has few files; and no
+// more than this writer has written yet, because the rest of its last segment is lost if it ends
+// uncleanly.
 uint64_t LogWriter::next_segment_bytes(uint64_t blocks) const {
   uint64_t bytes = setup_.segment_bytes != 0 ? setup_.segment_bytes : kSegmentBytesMin;
   const uint64_t most = setup_.segment_bytes != 0 ? bytes : kSegmentBytesMax;
-  while (bytes < most && bytes < setup_.space->allocated_bytes / 4) bytes *= 2;
+  const uint64_t wanted = std::min(setup_.space->allocated_bytes / 4, appended_bytes_);
+  while (bytes < most && bytes < wanted) bytes *= 2;
   return std::max(bytes, (blocks + kFirstFrameBlock) * kBlockSize);
 }
 

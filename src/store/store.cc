@@ -26,13 +26,15 @@ Error no_store(const Device& device) {
       .with_remedy("check the directory; an engine creates the store at its first checkpoint");
 }
 
+bool may_be_deleted(const Error& error) {
+  return error.code() == Code::kCorrupt || error.code() == Code::kNotFound;
+}
+
 Result<Recovered> recover_for_reading(const std::shared_ptr<Device>& device) {
   for (int attempt = 1;; ++attempt) {
     auto found = recover(device, Thoroughness::kReader);
     if (found.ok() && found->store_id == 0) return no_store(*device);
-    if (found.ok() || found.error().code() != Code::kCorrupt || attempt == kReaderAttempts) {
-      return found;
-    }
+    if (found.ok() || !may_be_deleted(found.error()) || attempt == kReaderAttempts) return found;
   }
 }
 

@@ -261,6 +261,37 @@ TEST(Store, AReaderSeesWhatIsCommittedBesideIt) {
   EXPECT_EQ(reader->begin_epoch().error().code(), Code::kInvalid);
 }
 
+// A directory in which, now and then, a segment is gone before it was looked at.
+class StaleDevice final : public Device {
+ public:
+  StaleDevice(const std::string& directory, int stale)
+      : device_(linux_device(directory)), stale_(stale) {}
+  Status create() override { return device_->create(); }
+  Result<std::vector<std::string>> list() override { return device_->list(); }
+  Result<std::shared_ptr<File>> open(const std::string& file, FileMode mode) override {
+    if (stale_-- > 0) return Error::system(ESTALE, "fstat", file);
+    return device_->open(file, mode);
+  }
+  Status remove(const std::string& file) override { return device_->remove(file); }
+  Status sync_names() override { return device_->sync_names(); }
+  Result<std::unique_ptr<DeviceLock>> lock() override { return device_->lock(); }
+  Result<uint64_t> free_bytes() override { return device_->free_bytes(); }
+  const std::string& name() const override { return device_->name(); }
+
+ private:
+  std::unique_ptr<Device> device_;
+  int stale_;
+};
+
+TEST(Store, AReaderLooksAgainIfASegmentWentStale) {
+  TemporaryDirectory directory;
+  const auto store = PD_ASSERT_OK(Store::open(writing(directory)));
+  PD_ASSERT_OK(PD_ASSERT_OK(store->begin_epoch())->commit({}));
+  Options options = reading(directory);
+  options.device = std::make_shared<StaleDevice>(directory.path(), 3);
+  EXPECT_EQ(PD_ASSERT_OK(Store::open(options))->epochs().size(), 1u);
+}
+
 TEST(Store, FilesAreForTheirOwnerOnly) {
   TemporaryDirectory parent;
   Options options = writing(parent);

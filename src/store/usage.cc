@@ -121,7 +121,7 @@ std::vector<uint32_t> choose_victims(std::vector<SegmentUse> uses, uint64_t copy
     if (2 * allocated <= 3 * live + 2 * kSlackSegments * largest) break;
     if (3 * use.live > 2 * use.allocated) break;
     copied += use.live;
-    if (copied > copy_bytes_max && !victims.empty()) break;
+    if (copied > copy_bytes_max && (copy_bytes_max == 0 || !victims.empty())) break;
     victims.push_back(use.number);
     allocated -= use.allocated - use.live;
   }

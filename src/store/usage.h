@@ -69,7 +69,8 @@ Result<std::vector<SegmentUse>> uses_of(Device& device, const SegmentSet& segmen
 
 // The segments to empty so that the log is at most a third dead (and two segments): those with the
 // least live data first, as long as that is at most two thirds of each, so that at most twice as
-// much is copied as is given back; in all at most about copy_bytes_max.
+// much is copied as is given back; in all at most about copy_bytes_max, but one at least, unless
+// that is 0.
 std::vector<uint32_t> choose_victims(std::vector<SegmentUse> uses, uint64_t copy_bytes_max);
 
 }  // namespace perdure::store

@@ -13,8 +13,11 @@ namespace {
 // Collecting reads the index of every epoch: not for less than this.
 constexpr uint64_t kWorthEpochs = 256;
 constexpr uint64_t kWorthSegments = 2;
-// Copied in one pass when nobody waits for it.
+// Copied in one pass when nobody waits for it. The first pass of a writer that found a store copies
+// nothing, the next one little, and so on: what a crash interrupts was in vain, and is dead itself,
+// so a writer that lives shortly again and again must bring small passes to their ends.
 constexpr uint64_t kCopyBytesMax = 64u << 20;
+constexpr uint64_t kCopyBytesFirst = 8u << 20;
 // The collector rests so many times as long as it worked.
 constexpr uint64_t kRestShare = 7;
 // When the log is more than half dead (and two segments of the largest size), it copies more at a
@@ -54,6 +57,9 @@ void WriterCore::make_collector() {
   setup.log.space = log_.space();
   setup.log.segment_bytes = setup_.segment_bytes;
   collector_ = std::make_unique<Collector>(std::move(setup));
+  // What the writers before this one left dead, nobody knows.
+  unfinished_ = !is_new_;
+  copy_bytes_max_ = is_new_ ? kCopyBytesMax : 0;
 }
 
 // --- dropping
@@ -83,10 +89,22 @@ uint64_t WriterCore::apply_retention(const Retention& policy) {
   return drop.size();
 }
 
+// More with each pass that was completed.
+void WriterCore::copy_more_next_time() {
+  const uint64_t more = std::max(2 * copy_bytes_max_, kCopyBytesFirst);
+  copy_bytes_max_ = std::min(more, kCopyBytesMax);
+}
+
+uint64_t WriterCore::copy_bytes_max() const {
+  const bool grown = copy_bytes_max_ == kCopyBytesMax;
+  return grown && is_crowded(*log_.space(), live_bytes_) ? kCopyBytesMaxCrowded : copy_bytes_max_;
+}
+
 bool WriterCore::worth_collecting() const {
   if (log_.space()->was_full && forgotten_epochs_ != 0) return true;
   const uint64_t segment = setup_.segment_bytes != 0 ? setup_.segment_bytes : kSegmentBytesMin;
   const uint64_t worth = kWorthSegments * segment;
+  if (unfinished_ && log_.space()->allocated_bytes > worth) return true;
   return forgotten_epochs_ > std::max<uint64_t>(kWorthEpochs, catalog_.epochs.size()) ||
          forgotten_bytes_ >
              std::max<uint64_t>(worth, log_.space()->allocated_bytes / kForgottenShare);
@@ -102,7 +120,7 @@ Result<CollectReport> WriterCore::retain(const Retention& policy) {
   if (!status.ok()) collect_error_ = status.error();
   if (collecting_ == Collecting::kNo && ready_ && !failed_ && log_.queue().failure().ok() &&
       worth_collecting() && (in_caller || setup_.clock->monotonic_ns() >= collect_after_ns_)) {
-    start_collecting(is_crowded(*log_.space(), live_bytes_) ? kCopyBytesMaxCrowded : kCopyBytesMax);
+    start_collecting(copy_bytes_max());
   }
   const CollectReport done = report_since_last();
   report.segments_deleted = done.segments_deleted;
@@ -178,6 +196,7 @@ void WriterCore::start_collecting(uint64_t copy_bytes_max) {
   covered_ = epochs.empty() ? Epoch() : epochs.back().info.epoch;
   forgets_ = forgotten_epochs_ != 0;
   forgotten_bytes_ = forgotten_epochs_ = 0;
+  unfinished_ = false;
   log_.space()->was_full = false;
   collecting_ = Collecting::kLooking;
   collector_->find(std::move(work));
@@ -214,6 +233,7 @@ Status WriterCore::attend() {
     return attend_finding();
   }
   Status status = collector_->status();
+  if (collecting_ == Collecting::kRemoving && status.ok()) copy_more_next_time();
   if (collecting_ == Collecting::kDiscarding && status.ok()) {
     collecting_ = Collecting::kLooking;  // what is dead can go all the same
     return Ok{};
@@ -226,6 +246,7 @@ Status WriterCore::attend_finding() {
   Status status = collector_->status();
   const bool copied = collector_->found().compaction != nullptr;
   if (status.ok()) live_bytes_ = collector_->found().live_bytes;
+  unfinished_ = unfinished_ || !status.ok() || collector_->found().more;
   if (!status.ok() && !copied) {
     end_collecting();
     collect_after_ns_ =
@@ -233,12 +254,14 @@ Status WriterCore::attend_finding() {
     return status;
   }
   if (copied && (line_broken_ || !status.ok())) {
+    unfinished_ = true;
     collecting_ = Collecting::kDiscarding;
     collector_->discard();
     return status;
   }
   if (copied && (catch_up() || line_.size() > kLineMax)) return Ok{};
   if (!copied && collector_->found().dead.empty() && !forgets_) {
+    copy_more_next_time();
     end_collecting();
     return Ok{};
   }

@@ -159,6 +159,7 @@ Status WriterCore::recover_from_failure() {
   (void)settle_places();
   line_broken_ = true;
   log_.start_afresh();
+  unfinished_ = true;  // what was lost, and the rest of its segment
   state_ = {};
   tip_.reset();
   ready_ = false;

@@ -145,6 +145,8 @@ class WriterCore {
   void forget_epochs(const std::vector<Epoch>& epochs);
   uint64_t apply_retention(const Retention& policy);
   bool worth_collecting() const;
+  uint64_t copy_bytes_max() const;
+  void copy_more_next_time();
   void start_collecting(uint64_t copy_bytes_max);
   Status attend();
   Status attend_finding();
@@ -188,7 +190,10 @@ class WriterCore {
   std::optional<Listing> listing_;
   uint64_t collect_after_ns_ = 0;  // not before
   uint64_t live_bytes_ = 0;        // of the log, when the last pass looked
-  uint64_t collected_ns_ = 0;      // of the collector's time, when the last pass ended
+  // There is, or may be, dead space that no forgotten epoch tells of: a pass is worth it.
+  bool unfinished_ = false;
+  uint64_t copy_bytes_max_ = 0;  // of the next pass
+  uint64_t collected_ns_ = 0;    // of the collector's time, when the last pass ended
   Collector::Totals reported_;
   std::optional<Error> collect_error_;  // to be told by retain()
   Retention retention_;                 // of the last retain()

@@ -3,6 +3,7 @@
 // that a power cut leaves, and a list of changes between them; fsync(2) of the file empties the
 // list. Names are safe once their folder was synced. On a cut a random part of the changes reaches
 // the disk, torn into sectors, in any order.
+// It is full (ENOSPC) when its files take 2 GiB.
 //
 // The file .power in its root is the switch; a write to it has happened when it returns:
 //   cut SEED     power off: everything fails with EIO
@@ -29,7 +30,8 @@
 namespace {
 
 constexpr const char* kSwitch = "/.power";
-constexpr uint64_t kFreeBytes = 64ull << 30;  // what statfs tells
+// What fits on it; in memory a file takes twice its size, and what was not synced once more.
+constexpr uint64_t kDiskBytes = 2ull << 30;
 
 // Bytes of a file, as a memory file: sparse and cheap to cut.
 class Content {
@@ -132,6 +134,16 @@ class Disk {
   void remove(const std::string& path) { note({folder_of(path), path, "", nullptr}); }
   void rename(const std::string& from, const std::string& to) {
     note({folder_of(to), from, to, names_[from]});
+  }
+
+  uint64_t free_bytes() const {
+    uint64_t used = 0;
+    for (auto& [path, node] : names_) used += node->seen.size();
+    return kDiskBytes - std::min(used, kDiskBytes);
+  }
+  bool has_room(const Node& node, uint64_t size) const {
+    const uint64_t now = node.seen.size();
+    return size <= now || size - now <= free_bytes();
   }
 
   void change(Node& node, Change change) {
@@ -350,6 +362,7 @@ int write_file(const char*, const char* from, size_t size, off_t at, fuse_file_i
   auto [node, error] = look_up(nullptr, info);
   if (!node) return error;
   if (disk.error() != 0) return -disk.error();
+  if (!disk.has_room(*node, uint64_t(at) + size)) return -ENOSPC;
   disk.change(*node, {uint64_t(at), std::string(from, size)});
   return int(size);
 }
@@ -359,6 +372,7 @@ int resize_file(const char* path, off_t size, fuse_file_info* info) {
   auto [node, error] = look_up(path, info);
   if (!node) return error;
   if (disk.error() != 0) return -disk.error();
+  if (!disk.has_room(*node, uint64_t(size))) return -ENOSPC;
   disk.change(*node, {uint64_t(size), "", true});
   return 0;
 }
@@ -426,7 +440,8 @@ int set_times(const char*, const timespec*, fuse_file_info*) { return 0; }
 int describe(const char*, struct statvfs* st) {
   *st = {};
   st->f_bsize = st->f_frsize = 4096;
-  st->f_blocks = st->f_bfree = st->f_bavail = kFreeBytes / 4096;
+  st->f_blocks = kDiskBytes / 4096;
+  st->f_bfree = st->f_bavail = disk.free_bytes() / 4096;
   st->f_namemax = 255;
   return 0;
 }
