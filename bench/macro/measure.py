@@ -49,10 +49,13 @@ def print_table(rows):
               f"{row.verdict}{'  ' if row.note else ''}{row.note}".rstrip())
 
 
+def machine():
+    return {"kernel": platform.release(), "cpus": os.cpu_count(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+
+
 def write_json(path, rows):
-    machine = {"kernel": platform.release(), "cpus": os.cpu_count(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     with open(path, "w", encoding="utf-8") as file:
-        json.dump({"machine": machine, "rows": [row.as_dict() for row in rows]}, file, indent=2)
+        json.dump({"machine": machine(), "rows": [row.as_dict() for row in rows]}, file, indent=2)
         file.write("\n")
 
 

@@ -67,6 +67,16 @@ class Group:
     def epochs(self):
         return self._perdure.epochs(self.name)
 
+    def row(self):
+        """Of `perdure ps`."""
+        return self._perdure.group(self.name)
+
+    def metrics(self):
+        return self._perdure.metrics(self.name)
+
+    def scrub(self):
+        self._perdure.run("scrub", self.name, "--store", self._perdure.store, timeout=600)
+
     def newest_epoch(self):
         return self._perdure.group(self.name)["newest_epoch"] or 0
 
@@ -237,10 +247,15 @@ def read_seconds(files):
     return time.perf_counter() - begin
 
 
+def init_of(root_pid):
+    """The process 1 of the group whose command this is."""
+    with open(f"/proc/{root_pid}/stat", encoding="ascii") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
 def pager_runs(root_pid):
     """Whether the init of a group still brings pages: it holds userfaultfds until all are there."""
-    with open(f"/proc/{root_pid}/stat", encoding="ascii") as file:
-        init = file.read().rpartition(")")[2].split()[1]
+    init = init_of(root_pid)
     for number in os.listdir(f"/proc/{init}/fd"):
         with contextlib.suppress(OSError):
             if "userfaultfd" in os.readlink(f"/proc/{init}/fd/{number}"):

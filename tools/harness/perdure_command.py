@@ -1,6 +1,7 @@
 """The perdure command, as scripts call it."""
 
 import json
+import re
 import subprocess
 import time
 
@@ -46,3 +47,12 @@ class Perdure:
 
     def epochs(self, name):
         return json.loads(self.run("log", name, "--store", self.store, "--json"))
+
+    def metrics(self, name):
+        """What ps --metrics says of a group: {name: value}, and the counts of stop windows by bound in "buckets"."""
+        values, buckets = {}, {}
+        for line in self.run("ps", "--metrics", "--store", self.store).splitlines():
+            found = re.fullmatch(r'(\w+){group="([^"]*)",store="[^"]*"(?:,le="([^"]*)")?} (\S+)', line)
+            if found and found[2] == name:
+                (values if found[3] is None else buckets)[found[1] if found[3] is None else f"le={found[3]}"] = float(found[4])
+        return {**values, "buckets": buckets}
