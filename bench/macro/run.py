@@ -14,11 +14,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import continuous  # noqa: E402
 import criu  # noqa: E402
+import restart  # noqa: E402
 from harness.perdure_command import PerdureFailed  # noqa: E402
 from measure import print_table, write_json  # noqa: E402
 from scenarios import SCENARIOS as ONE_SHOT, Bench  # noqa: E402
 
-SCENARIOS = {**ONE_SHOT, **continuous.SCENARIOS}
+SCENARIOS = {**ONE_SHOT, **continuous.SCENARIOS, **restart.SCENARIOS}
 
 
 def run(bench, names, with_criu):
