@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from harness.redis_client import RedisClient
+from harness.redis_client import ConnectionEnded, RedisClient
 from measure import Row, spawn_and_wait
 from scenarios import REDIS_RESIDENT_MB, fill_to
 
@@ -18,8 +18,14 @@ def compare(bench):
         return [], "criu is not installed: no comparison in this run"
     try:
         return _sleep(bench, criu) + _redis(bench, criu), ""
-    except RuntimeError as failure:
-        return [], f"criu cannot do it here: {str(failure).splitlines()[0]}"
+    except (RuntimeError, OSError, ConnectionEnded) as failure:
+        return [], f"criu cannot do it here: {reason(str(failure))}"
+
+
+def reason(said):
+    """The last of the errors that criu prints is what it gave up for."""
+    lines = said.strip().splitlines()
+    return next((line for line in reversed(lines) if line.startswith("Error")), lines[0])
 
 
 def _cycle(bench, criu, pid):
