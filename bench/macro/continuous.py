@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.redis_client import RedisClient
 from measure import Row, memory_kib
+from scenarios import resident_of
 
 EVERY = "10ms"
 OPTIONS = ["--keep", "100000"]  # every epoch of a run
@@ -129,7 +130,7 @@ def busy(bench):
 
 def redis_command(socket, directory, *more):
     return ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--daemonize", "no", "--dir",
-            str(directory), "--logfile", "redis.log", *(more or ("--appendonly", "no"))]
+            str(directory), "--enable-debug-command", "local", "--logfile", "redis.log", *(more or ("--appendonly", "no"))]
 
 
 @contextlib.contextmanager
@@ -144,7 +145,10 @@ def plain(command):
 
 def fill_redis(socket, megabytes):
     client = RedisClient.connect_within(socket, 10)
-    client.command("DEBUG", "POPULATE", str(megabytes * 1000), "filled", "900")
+    keys = megabytes * 1000
+    reply = client.command("DEBUG", "POPULATE", str(keys), "filled", "900")
+    if reply != b"OK" or client.command("DBSIZE") < keys or resident_of(client) < megabytes * 1_000_000:
+        raise RuntimeError(f"the server is not filled: {reply}")
     client.close()
 
 
