@@ -55,8 +55,9 @@ struct FileContext {
   std::vector<std::pair<uint32_t, OpenFileEntry*>> slaves = {};  // slave ends, until relate_ptys
   std::map<uint64_t, UnixState> unix_sockets = {};               // by inode
   std::optional<kernel::SocketDiag> diag = {};
-  std::optional<kernel::UnixSockets> all_unix_sockets = {};      // if that is less work
-  size_t sockets = 0;                                            // descriptions of sockets
+  kernel::UnixSockets known_unix_sockets = {};  // by images, or as all were asked for at once
+  bool asked_all = false;
+  size_t sockets = 0;                                            // to ask for
   std::set<std::string> listening_names = {};                    // of Unix sockets
   std::map<std::string, std::optional<struct stat>> paths = {};  // that were looked at
   std::map<uint64_t, OpenFileEntry*> seen = {};                  // by kernel::FileImage::file
@@ -97,8 +98,9 @@ Status read_ptys(FileContext& context);
 // Before the first one: asks for all at once where that is less work.
 Status prepare_unix_sockets(FileContext& context);
 Status capture_unix_socket(FileContext& context, OpenFileEntry& entry);
-// Whether it is a connection of which no more than its image and the answer of sock_diag is needed.
-bool is_quiet_connection(const FileContext& context, const kernel::FileImage& image);
+// Whether it is a connection of which an image, or the answer of sock_diag, tells all but what
+// waits in it.
+bool is_plain_connection(const FileContext& context, const kernel::FileImage& image);
 Status relate_unix_sockets(FileContext& context);
 
 Status capture_inet_socket(FileContext& context, OpenFileEntry& entry);

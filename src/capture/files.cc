@@ -68,7 +68,7 @@ Result<OpenFileEntry*> add_by_image(FileContext& context, size_t index,
   const Member& member = context.members[index];
   const FoundDescriptor found = {member.pid, image.fd, member.pidfd, where(member, image.fd)};
   if (image.owned || image.locks || (image.flags & O_PATH) != 0) return nullptr;
-  if (is_quiet_connection(context, image)) {
+  if (is_plain_connection(context, image)) {
     struct stat file = {};
     file.st_dev = image.device;
     file.st_ino = image.inode;
@@ -171,8 +171,15 @@ void make_room(FileContext& context, size_t descriptors) {
   context.memo.descriptor_limit = kernel::descriptor_limit();
 }
 
-bool is_unix_socket(const kernel::FileImage& image) {
-  return S_ISSOCK(image.mode) && image.family == AF_UNIX;
+void note_unix_sockets(FileContext& context, std::span<const kernel::FileImage> images) {
+  for (const kernel::FileImage& image : images) {
+    if (!S_ISSOCK(image.mode) || image.family != AF_UNIX) continue;
+    if (image.unix_stream) {
+      context.known_unix_sockets.emplace(static_cast<uint32_t>(image.inode), *image.unix_stream);
+    } else {
+      ++context.sockets;
+    }
+  }
 }
 
 Status collect(FileContext& context) {
@@ -182,8 +189,7 @@ Status collect(FileContext& context) {
   for (size_t i = 0; i < context.members.size(); ++i) {
     images[i] = images_of(context, i);
     descriptors += images[i].size();
-    context.sockets +=
-        static_cast<size_t>(std::count_if(images[i].begin(), images[i].end(), is_unix_socket));
+    note_unix_sockets(context, images[i]);
   }
   make_room(context, descriptors);
   PD_TRY(prepare_unix_sockets(context));
@@ -211,8 +217,7 @@ Status capture_anonymous(FileContext& context, OpenFileEntry& entry) {
 }
 
 Status capture_socket(FileContext& context, OpenFileEntry& entry) {
-  if (context.all_unix_sockets &&
-      context.all_unix_sockets->contains(static_cast<uint32_t>(entry.file.st_ino)))
+  if (context.known_unix_sockets.contains(static_cast<uint32_t>(entry.file.st_ino)))
     return capture_unix_socket(context, entry);
   const int domain = PD_TRY_WITHIN(
       entry.where, kernel::socket_option_int(entry.duplicate.get(), SOL_SOCKET, SO_DOMAIN));
@@ -270,8 +275,7 @@ Result<pid_t> owner_inside(const FileContext& context, const OpenFileEntry& entr
 }
 
 Status capture_owner(const FileContext& context, OpenFileEntry& entry) {
-  // Of one without a duplicate it is known that nobody is.
-  if ((entry.flags() & O_PATH) != 0 || !entry.duplicate.valid()) return {};
+  if ((entry.flags() & O_PATH) != 0 || entry.by_image) return {};
   const kernel::FileOwner owner =
       PD_TRY_WITHIN(entry.where, kernel::file_owner(entry.duplicate.get()));
   entry.record.set_owner_signal(owner.signal);
@@ -281,15 +285,17 @@ Status capture_owner(const FileContext& context, OpenFileEntry& entry) {
   return {};
 }
 
-bool is_socket(const OpenFileEntry& entry) {
-  return S_ISSOCK(entry.file.st_mode) && (entry.flags() & O_PATH) == 0;
+bool is_unknown_socket(const FileContext& context, const OpenFileEntry& entry) {
+  return S_ISSOCK(entry.file.st_mode) && (entry.flags() & O_PATH) == 0 &&
+         !context.known_unix_sockets.contains(static_cast<uint32_t>(entry.file.st_ino));
 }
 
 // The table grows while sockets show what is in flight.
 Status classify(FileContext& context) {
-  if (!context.all_unix_sockets) {
-    context.sockets = static_cast<size_t>(
-        std::count_if(context.table.entries().begin(), context.table.entries().end(), is_socket));
+  if (!context.asked_all) {
+    context.sockets = static_cast<size_t>(std::count_if(
+        context.table.entries().begin(), context.table.entries().end(),
+        [&context](const OpenFileEntry& entry) { return is_unknown_socket(context, entry); }));
     PD_TRY(prepare_unix_sockets(context));
   }
   for (size_t i = 0; i < context.table.entries().size(); ++i) {

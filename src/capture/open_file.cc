@@ -60,6 +60,7 @@ Result<OpenFileEntry*> OpenFileTable::add_seen(const FoundDescriptor& found,
   PD_ASSERT(place.same == nullptr);
   OpenFileEntry& entry = entries_.emplace_back();
   entry.seen = image.file;
+  entry.by_image = true;
   entry.holder = found.pid;
   entry.holder_fd = found.fd;
   entry.where = found.where;

@@ -51,8 +51,13 @@ Status append(FileContext& context, OpenFileEntry& entry, PeekedMessage message)
   return {};
 }
 
-Status capture_stream(FileContext& context, OpenFileEntry& entry, PeekWalk* walk) {
+Status capture_stream(FileContext& context, OpenFileEntry& entry) {
   const int fd = entry.duplicate.get();
+  if (auto plain = PD_TRY(kernel::peek_plain_stream(fd, kFirstPeekBytes))) {
+    return plain->empty() ? Status() : append(context, entry, {*std::move(plain), {}, {}, false});
+  }
+  PeekWalk begun = PD_TRY(PeekWalk::begin(fd));
+  PeekWalk* const walk = &begun;
   uint64_t offset = 0;
   while (true) {
     // Unlike a message, a stream's bytes may be cut anywhere unless descriptors go with them.
@@ -75,7 +80,9 @@ Status capture_stream(FileContext& context, OpenFileEntry& entry, PeekWalk* walk
   }
 }
 
-Status capture_messages(FileContext& context, OpenFileEntry& entry, PeekWalk* walk, Ended ended) {
+Status capture_messages(FileContext& context, OpenFileEntry& entry, Ended ended) {
+  PeekWalk begun = PD_TRY(PeekWalk::begin(entry.duplicate.get()));
+  PeekWalk* const walk = &begun;
   uint64_t offset = 0;
   for (size_t count = 0; count < kMessagesMax; ++count) {
     // A walk on from where the last look ended: moving there anew would find an empty message a
@@ -182,9 +189,8 @@ Status requeue(const FileContext& context, const UnixState& state) {
 }  // namespace
 
 Status capture_unix_queue(FileContext& context, OpenFileEntry& entry, int type, Ended ended) {
-  PeekWalk walk = PD_TRY_WITHIN(entry.where, PeekWalk::begin(entry.duplicate.get()));
-  Status read = type == SOCK_STREAM ? capture_stream(context, entry, &walk)
-                                    : capture_messages(context, entry, &walk, ended);
+  Status read = type == SOCK_STREAM ? capture_stream(context, entry)
+                                    : capture_messages(context, entry, ended);
   if (!read.ok() && read.error().code() != Code::kUnsupported) {
     return std::move(read).error().within(entry.where);
   }

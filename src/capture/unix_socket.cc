@@ -233,10 +233,8 @@ Status open_diag(FileContext& context) {
 // One that was made since all were asked for cannot be: the group stands still. But descriptors in
 // flight are met later, and belong to namespaces of their own.
 Result<kernel::UnixSocketInfo> read_info(FileContext& context, const OpenFileEntry& entry) {
-  if (context.all_unix_sockets) {
-    const auto found = context.all_unix_sockets->find(static_cast<uint32_t>(entry.file.st_ino));
-    if (found != context.all_unix_sockets->end()) return found->second;
-  }
+  const auto found = context.known_unix_sockets.find(static_cast<uint32_t>(entry.file.st_ino));
+  if (found != context.known_unix_sockets.end()) return found->second;
   PD_TRY(open_diag(context));
   return context.diag->unix_socket(entry.file.st_ino);
 }
@@ -250,18 +248,19 @@ Status prepare_unix_sockets(FileContext& context) {
   const size_t all = context.memo.unix_sockets;
   if (context.sockets < kSocketsMin || all > context.sockets * kShare) return {};
   PD_TRY(open_diag(context));
-  context.all_unix_sockets = PD_TRY(context.diag->unix_sockets());
-  context.memo.unix_sockets = context.all_unix_sockets->size();
+  kernel::UnixSockets asked = PD_TRY(context.diag->unix_sockets());
+  context.asked_all = true;
+  context.memo.unix_sockets = asked.size();
+  // What an image tells goes with what was concluded from it.
+  context.known_unix_sockets.merge(asked);
   return {};
 }
 
-bool is_quiet_connection(const FileContext& context, const kernel::FileImage& image) {
-  if (!context.all_unix_sockets || !S_ISSOCK(image.mode) || image.family != AF_UNIX ||
-      image.has_filter)
-    return false;
-  const auto found = context.all_unix_sockets->find(static_cast<uint32_t>(image.inode));
-  return found != context.all_unix_sockets->end() && found->second.type == SOCK_STREAM &&
-         found->second.state == kStateEstablished && found->second.bytes_waiting == 0;
+bool is_plain_connection(const FileContext& context, const kernel::FileImage& image) {
+  if (!S_ISSOCK(image.mode) || image.family != AF_UNIX || image.has_filter) return false;
+  const auto found = context.known_unix_sockets.find(static_cast<uint32_t>(image.inode));
+  return found != context.known_unix_sockets.end() && found->second.type == SOCK_STREAM &&
+         found->second.state == kStateEstablished;
 }
 
 Status capture_unix_socket(FileContext& context, OpenFileEntry& entry) {
@@ -269,7 +268,7 @@ Status capture_unix_socket(FileContext& context, OpenFileEntry& entry) {
   state.entry = &entry;
   state.info = PD_TRY_WITHIN(entry.where, read_info(context, entry));
   state.name = kernel::unix_name(state.info.address);
-  if (entry.duplicate.valid() && kernel::has_socket_filter(entry.duplicate.get())) {
+  if (!entry.by_image && kernel::has_socket_filter(entry.duplicate.get())) {
     return refuse(entry, "filter on Unix socket " + shown_name(state.name),
                   "let the program remove it");
   }
@@ -287,6 +286,7 @@ Status capture_unix_socket(FileContext& context, OpenFileEntry& entry) {
   const bool ended = state.info.state == kStateEstablished && (state.info.shutdown & 1) != 0;
   // Messages may be empty; a stream without bytes is.
   if (state.info.type != SOCK_STREAM || state.info.bytes_waiting > 0) {
+    PD_TRY(context.hold(entry));
     PD_TRY(capture_unix_queue(context, entry, state.info.type, ended ? Ended::kYes : Ended::kNo));
     PD_TRY(check_queue(state));
   }

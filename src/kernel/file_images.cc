@@ -1,8 +1,10 @@
 #include "kernel/file_images.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +14,7 @@
 #include "base/bytes.h"
 #include "kernel/bpf_code.h"
 #include "kernel/file.h"
+#include "kernel/socket.h"
 
 namespace perdure::kernel {
 namespace {
@@ -48,7 +51,23 @@ enum Word : uint8_t {
   kTableAt,
   kExecBitsAt,
   kExecBits,
-  kWords,
+  // Of Unix sockets only; of others what was there before.
+  kSockType,
+  kSockState,
+  kShutdown,
+  kQueued,
+  kPeerAt,
+  kPeerSocketAt,
+  kPeerInode,
+  kPathAt,
+  kPathInodeAt,
+  kPathInode,
+  kPathSuperBlockAt,
+  kPathDevice,
+  kAddressAt,
+  kAddressBytes,
+  kAddress,
+  kWords = kAddress + 16,
 };
 using Value = std::array<uint64_t, kWords>;
 
@@ -90,6 +109,28 @@ constexpr Step kOwnerInside[] = {
     {From::kFile, kFile, "file", "f_owner.signum", kOwnerSignal},
 };
 constexpr Step kOwnerOutside = {From::kFile, kFile, "file", "f_owner", kOwner};
+
+// A peer that was closed has no struct socket any more. A bound socket has a path, as those have
+// that were accepted from it, and an address.
+constexpr Step kUnixSteps[] = {
+    {From::kWord, kSockAt, "sock", "sk_type", kSockType},
+    {From::kWord, kSockAt, "sock", "__sk_common.skc_state", kSockState},
+    {From::kWord, kSockAt, "sock", "sk_shutdown", kShutdown},
+    {From::kWord, kSockAt, "sock", "sk_receive_queue.qlen", kQueued},
+    {From::kWord, kSockAt, "unix_sock", "peer", kPeerAt},
+    {From::kWord, kPeerAt, "sock", "sk_socket", kPeerSocketAt},
+    {From::kWord, kPeerSocketAt, "socket_alloc", "vfs_inode.i_ino", kPeerInode},
+    {From::kWord, kSockAt, "unix_sock", "path.dentry", kPathAt},
+    {From::kWord, kPathAt, "dentry", "d_inode", kPathInodeAt},
+    {From::kWord, kPathInodeAt, "inode", "i_ino", kPathInode},
+    {From::kWord, kPathAt, "dentry", "d_sb", kPathSuperBlockAt},
+    {From::kWord, kPathSuperBlockAt, "super_block", "s_dev", kPathDevice},
+    {From::kWord, kSockAt, "unix_sock", "addr", kAddressAt},
+    {From::kWord, kAddressAt, "unix_address", "len", kAddressBytes},
+};
+constexpr int32_t kAddressBytesMask = 127;  // sockaddr_un has 110
+static_assert(sizeof(sockaddr_un) <= kAddressBytesMask);
+static_assert((kWords - kAddress) * sizeof(uint64_t) > kAddressBytesMask);
 
 constexpr Register kTaskRegister = Register::k6, kFileRegister = Register::k7,
                    kValue = Register::k8, kDescriptor = Register::k9;
@@ -135,6 +176,28 @@ void read_exec_bits(BpfCode& code) {
   read_to(code, kExecBits);
 }
 
+bool knows_streams(const Btf& btf) {
+  return btf.member_offset("unix_address", "name").ok() &&
+         std::all_of(std::begin(kUnixSteps), std::end(kUnixSteps), [&btf](const Step& step) {
+           return btf.member(step.structure, step.member).ok();
+         });
+}
+
+Status add_stream_steps(BpfCode& code, const Btf& btf) {
+  BpfCode::Label other;
+  code.load(Size::k64, Register::k1, kValue, at(kFamily));
+  code.jump_if(Register::k1, Test::kNotEqual, AF_UNIX, other);
+  for (const Step& step : kUnixSteps) PD_TRY(add_step(code, btf, step));
+  code.load(Size::k64, Register::k3, kValue, at(kAddressAt));
+  code.calculate(Math::kAdd, Register::k3,
+                 static_cast<int32_t>(PD_TRY(btf.member_offset("unix_address", "name"))));
+  code.load(Size::k64, Register::k2, kValue, at(kAddressBytes));
+  code.calculate(Math::kAnd, Register::k2, kAddressBytesMask);
+  read_to(code, kAddress);
+  code.place(other);
+  return {};
+}
+
 Result<BpfCode> make_program(const Btf& btf, const Fd& count, const Fd& values) {
   // bpf_iter__task_file, bpf_iter_meta
   constexpr int16_t kMeta = 0, kTaskAt = 8, kNumberAt = 16, kFileAt = 24, kSequence = 16;
@@ -164,9 +227,29 @@ Result<BpfCode> make_program(const Btf& btf, const Fd& count, const Fd& values) 
     PD_TRY(add_step(code, btf, kOwnerOutside));
   }
   read_exec_bits(code);
+  if (knows_streams(btf)) PD_TRY(add_stream_steps(code, btf));
   code.place(out);
   code.exit_with(0);
   return code;
+}
+
+std::optional<UnixSocketInfo> stream_of(const Value& value) {
+  constexpr uint64_t kEstablished = 1;  // include/net/tcp_states.h
+  if (value[kSockType] != SOCK_STREAM || value[kSockState] != kEstablished) return std::nullopt;
+  UnixSocketInfo info;
+  info.type = SOCK_STREAM;
+  info.state = kEstablished;
+  info.shutdown = static_cast<uint8_t>(value[kShutdown]);
+  info.bytes_waiting = info.waiting_count = static_cast<uint32_t>(value[kQueued]);
+  info.has_peer = value[kPeerAt] != 0;
+  info.peer_inode = static_cast<uint32_t>(value[kPeerInode]);
+  info.has_file = value[kPathAt] != 0;
+  info.file_inode = static_cast<uint32_t>(value[kPathInode]);
+  info.file_device = static_cast<uint32_t>(value[kPathDevice]);
+  if (value[kAddressAt] == 0) return info;
+  if (value[kAddressBytes] > sizeof(sockaddr_un)) return std::nullopt;
+  info.address.assign(reinterpret_cast<const char*>(&value[kAddress]), value[kAddressBytes]);
+  return info;
 }
 
 FileImage image_of(const Value& value) {
@@ -200,6 +283,8 @@ Result<std::unique_ptr<FileImages>> FileImages::create(const Btf& btf) {
       new FileImages(std::move(count), std::move(values)));  // NOLINT
   PD_TRY(images->load(btf));
   PD_TRY(images->try_on_ourselves());
+  images->tells_streams_ = knows_streams(btf);
+  if (!images->try_sockets_on_ourselves().ok()) images->tells_streams_ = false;
   return images;
 }
 
@@ -212,15 +297,34 @@ Status FileImages::load(const Btf& btf) {
 
 Status FileImages::try_on_ourselves() {
   const Error wrong(Code::kUnavailable, "an image of a file does not show what is there");
-  const std::span<const FileImage> own = PD_TRY(look(::getpid()));
-  const auto found = std::find_if(own.begin(), own.end(), [this](const FileImage& image) {
-    return image.fd == program_.get();
-  });
-  if (found == own.end() || !found->close_on_exec) return wrong;
+  const FileImage* const found = PD_TRY(own_image(program_.get()));
+  if (!found->close_on_exec) return wrong;
   const struct stat file = PD_TRY(stat_fd(program_.get()));
   if (file.st_ino != found->inode || (file.st_mode & S_IFMT) != (found->mode & S_IFMT))
     return wrong;
   return {};
+}
+
+// A pair of which one end has been sent something.
+Status FileImages::try_sockets_on_ourselves() {
+  const Error wrong(Code::kUnavailable, "an image of a socket does not show what is there");
+  const auto pair = PD_TRY(make_socket_pair(SOCK_STREAM));
+  PD_TRY(send_message(pair.first.get(), {"x", {}, {}}));
+  const struct stat file = PD_TRY(stat_fd(pair.first.get()));
+  const FileImage* const image = PD_TRY(own_image(pair.second.get()));
+  if (!image->unix_stream) return wrong;
+  const UnixSocketInfo& info = *image->unix_stream;
+  if (!info.has_peer || info.peer_inode != static_cast<uint32_t>(file.st_ino)) return wrong;
+  if (info.shutdown != 0 || info.bytes_waiting != 1 || !info.address.empty()) return wrong;
+  return {};
+}
+
+Result<const FileImage*> FileImages::own_image(int fd) {
+  const std::span<const FileImage> own = PD_TRY(look(::getpid()));
+  const auto found =
+      std::find_if(own.begin(), own.end(), [fd](const FileImage& image) { return image.fd == fd; });
+  if (found == own.end()) return Error(Code::kUnavailable, "an image of files does not show all");
+  return &*found;
 }
 
 Result<std::span<const FileImage>> FileImages::look(pid_t pid) {
@@ -240,7 +344,10 @@ Result<std::span<const FileImage>> FileImages::look(pid_t pid) {
   if (files > kFilesMax) return Error(Code::kLimit, "too many open files for an image");
   images_.clear();
   for (uint32_t i = 0; i < files; ++i) {
-    images_.push_back(image_of(load_le<Value>(static_cast<const uint8_t*>(values_.at(i)))));
+    const auto value = load_le<Value>(static_cast<const uint8_t*>(values_.at(i)));
+    images_.push_back(image_of(value));
+    if (tells_streams_ && images_.back().family == AF_UNIX)
+      images_.back().unix_stream = stream_of(value);
   }
   return std::span<const FileImage>(images_);
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "base/result.h"
 #include "kernel/bpf.h"
 #include "kernel/btf.h"
+#include "kernel/sock_diag.h"
 
 namespace perdure::kernel {
 
@@ -36,6 +38,9 @@ struct FileImage {
   dev_t special = 0;        // st_rdev
   uint16_t family = 0;      // of a socket: AF_*
   bool has_filter = false;  // of a socket
+  // Of a connected Unix stream: what sock_diag tells, but that bytes_waiting is how many messages
+  // these bytes are in. Without: ask.
+  std::optional<UnixSocketInfo> unix_stream;
 };
 
 class FileImages {
@@ -51,9 +56,12 @@ class FileImages {
       : count_(std::move(count)), values_(std::move(values)) {}
   Status load(const Btf& btf);
   Status try_on_ourselves();
+  Status try_sockets_on_ourselves();
+  Result<const FileImage*> own_image(int fd);
 
   BpfArray count_, values_;
   Fd program_;
+  bool tells_streams_ = false;  // this kernel's Unix sockets are as we know them
   std::map<pid_t, Fd> links_;
   std::vector<FileImage> images_;
 };

@@ -128,5 +128,77 @@ TEST(FileImages, FollowsWhatChanges) {
                            [number](const FileImage& image) { return image.fd == number; }));
 }
 
+void expect_as_asked(const UnixSocketInfo& image, const UnixSocketInfo& asked) {
+  EXPECT_EQ(image.type, asked.type);
+  EXPECT_EQ(image.state, asked.state);
+  EXPECT_EQ(image.has_peer, asked.has_peer);
+  EXPECT_EQ(image.peer_inode, asked.peer_inode);
+  EXPECT_EQ(image.has_file, asked.has_file);
+  EXPECT_EQ(image.file_inode, asked.file_inode);
+  EXPECT_EQ(image.file_device, asked.file_device);
+  EXPECT_EQ(image.shutdown, asked.shutdown);
+  EXPECT_EQ(image.address, asked.address);
+  EXPECT_EQ(image.bytes_waiting > 0, asked.bytes_waiting > 0);
+  EXPECT_TRUE(asked.waiting.empty());
+}
+
+// Of every socket here: all that is connected, as sock_diag tells it, and nothing of the others.
+void expect_streams_as_asked(FileImages& images) {
+  const SocketDiag diag = SocketDiag::open().value();
+  const auto all = images.look(::getpid()).value();
+  for (const FileImage& image : std::vector<FileImage>(all.begin(), all.end())) {
+    if (image.family != AF_UNIX || !is_open(image.fd)) continue;
+    const auto asked = diag.unix_socket(image.inode);
+    ASSERT_TRUE(asked.ok()) << asked.error().to_string();
+    const bool connected = asked->type == SOCK_STREAM && asked->state == 1;
+    ASSERT_EQ(image.unix_stream.has_value(), connected) << image.fd;
+    if (connected) expect_as_asked(*image.unix_stream, *asked);
+  }
+}
+
+// A listener with one client that was accepted and one that waits.
+struct Connections {
+  Fd listener, accepted, clients[2];
+};
+
+Connections connect_twice(const std::string& name) {
+  Connections all;
+  all.listener = make_socket(AF_UNIX, SOCK_STREAM, 0).value();
+  EXPECT_TRUE(bind_socket(all.listener.get(), unix_address(name)).ok());
+  EXPECT_TRUE(listen_socket(all.listener.get(), 7).ok());
+  for (Fd& client : all.clients) {
+    client = make_socket(AF_UNIX, SOCK_STREAM, 0).value();
+    EXPECT_TRUE(connect_socket(client.get(), unix_address(name)).ok());
+  }
+  all.accepted = accept_socket(all.listener.get()).value();
+  return all;
+}
+
+// Peers, names in a file system and without one, data, shutdown, and ends that were closed.
+TEST(FileImages, TellOfUnixStreamsWhatSockDiagTells) {
+  const std::unique_ptr<FileImages> images = make_images();
+  SKIP_WITHOUT(images);
+  auto pair = make_socket_pair(SOCK_STREAM).value();
+  if (!image_of(*images, pair.first.get()).unix_stream) {
+    GTEST_SKIP() << "needs the feature: images of this kernel's Unix sockets";
+  }
+  const auto packets = make_socket_pair(SOCK_SEQPACKET).value();
+  const auto datagrams = make_socket_pair(SOCK_DGRAM).value();
+  const std::string unique = "perdure-images-" + std::to_string(::getpid());
+  const std::string long_path = "/tmp/" + unique + std::string(100 - unique.size(), 'x');
+  Connections in_folder = connect_twice(long_path);
+  Connections nowhere = connect_twice(std::string(1, '\0') + unique);
+  expect_streams_as_asked(*images);
+  ASSERT_TRUE(send_message(pair.first.get(), {"twelve bytes", {}, {}}).ok());
+  ASSERT_TRUE(send_message(in_folder.clients[0].get(), {"x", {}, {}}).ok());
+  ASSERT_TRUE(shutdown_socket(pair.second.get(), SHUT_WR).ok());
+  expect_streams_as_asked(*images);
+  ASSERT_TRUE(unlink_path(long_path).ok());
+  for (Fd* closed : {&in_folder.accepted, &nowhere.clients[0], &pair.first}) *closed = Fd();
+  expect_streams_as_asked(*images);
+  nowhere.listener = Fd();
+  expect_streams_as_asked(*images);
+}
+
 }  // namespace
 }  // namespace perdure::kernel

@@ -284,6 +284,26 @@ Status PeekWalk::move_to(uint64_t offset) {
   return set_socket_option_int(fd_, SOL_SOCKET, SO_PEEK_OFF, static_cast<int>(offset));
 }
 
+// What was there when its size was asked for is there whole if the look ends behind it. Descriptors
+// find no room, and are told of instead.
+Result<std::optional<std::string>> peek_plain_stream(int fd, size_t size_max) {
+  const bool moves = PD_TRY(socket_option_int(fd, SOL_SOCKET, SO_PEEK_OFF)) >= 0;
+  const auto waiting = static_cast<size_t>(PD_TRY(bytes_waiting(fd)));
+  if (moves || waiting > size_max) return std::optional<std::string>();
+  std::string data(waiting + 1, '\0');
+  iovec part = {data.data(), data.size()};
+  msghdr header = {};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  const ssize_t got = retrying([&] { return ::recvmsg(fd, &header, MSG_PEEK | MSG_DONTWAIT); });
+  if (got < 0 && errno == EAGAIN && waiting == 0) return std::optional<std::string>(std::string());
+  if (got < 0) return Error::system(errno, "look into the queue of", numbered(fd));
+  const bool whole = static_cast<size_t>(got) >= waiting && (header.msg_flags & MSG_CTRUNC) == 0;
+  if (!whole) return std::optional<std::string>();
+  data.resize(static_cast<size_t>(got));
+  return std::optional<std::string>(std::move(data));
+}
+
 Result<int> bytes_waiting(int fd) { return queue_size(fd, SIOCINQ); }
 Result<int> bytes_in_flight(int fd) { return queue_size(fd, SIOCOUTQ); }
 

@@ -86,6 +86,11 @@ class PeekWalk {
   int before_;
 };
 
+// All that waits in a connected stream, in one look; nothing if that cannot show it: it is more
+// than size_max, descriptors or credentials are among it, a part of it is out of band, or the
+// program looks itself (SO_PEEK_OFF).
+Result<std::optional<std::string>> peek_plain_stream(int fd, size_t size_max);
+
 // Bytes that wait to be received (SIOCINQ), and that were sent and not yet received by the peer
 // (SIOCOUTQ).
 Result<int> bytes_waiting(int fd);

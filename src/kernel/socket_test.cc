@@ -107,5 +107,53 @@ TEST(NetworkScope, OurOwnNamespaceIsNotLeft) {
   EXPECT_EQ(stat_path("/proc/thread-self/ns/net").value().st_ino, before.st_ino);
 }
 
+std::optional<std::string> peek_plain(const Fd& socket) {
+  return peek_plain_stream(socket.get(), 64).value();
+}
+
+TEST(PeekPlainStream, ShowsAllThatWaitsAndTakesNothing) {
+  const auto [one, other] = make_socket_pair(SOCK_STREAM).value();
+  EXPECT_EQ(peek_plain(other), "");
+  ASSERT_TRUE(send_message(one.get(), {"twelve bytes", {}, {}}).ok());
+  ASSERT_TRUE(send_message(one.get(), {", and more", {}, {}}).ok());
+  EXPECT_EQ(peek_plain(other), "twelve bytes, and more");
+  EXPECT_EQ(peek_plain(other), "twelve bytes, and more");
+  ASSERT_TRUE(shutdown_socket(one.get(), SHUT_WR).ok());
+  EXPECT_EQ(peek_plain(other), "twelve bytes, and more");
+  EXPECT_EQ(bytes_waiting(other.get()).value(), 22);
+}
+
+TEST(PeekPlainStream, LeavesOutWhatIsNotPlain) {
+  const auto with_file = make_socket_pair(SOCK_STREAM).value();
+  ASSERT_TRUE(send_message(with_file.first.get(), {"x", {}, {}}).ok());
+  ASSERT_TRUE(send_message(with_file.first.get(), {"y", {with_file.first.get()}, {}}).ok());
+  EXPECT_EQ(peek_plain(with_file.second), std::nullopt);
+  const auto with_credentials = make_socket_pair(SOCK_STREAM).value();
+  ASSERT_TRUE(
+      set_socket_option_int(with_credentials.second.get(), SOL_SOCKET, SO_PASSCRED, 1).ok());
+  ASSERT_TRUE(send_message(with_credentials.first.get(), {"x", {}, {}}).ok());
+  EXPECT_EQ(peek_plain(with_credentials.second), std::nullopt);
+  const auto large = make_socket_pair(SOCK_STREAM).value();
+  ASSERT_TRUE(send_message(large.first.get(), {std::string(65, 'x'), {}, {}}).ok());
+  EXPECT_EQ(peek_plain(large.second), std::nullopt);
+}
+
+// The program's own place to look at is neither used nor moved.
+TEST(PeekPlainStream, LeavesThePlaceOfThoseWhoLookThemselves) {
+  const auto [one, other] = make_socket_pair(SOCK_STREAM).value();
+  ASSERT_TRUE(send_message(one.get(), {"twelve bytes", {}, {}}).ok());
+  ASSERT_TRUE(set_socket_option_int(other.get(), SOL_SOCKET, SO_PEEK_OFF, 3).ok());
+  EXPECT_EQ(peek_plain(other), std::nullopt);
+  EXPECT_EQ(socket_option_int(other.get(), SOL_SOCKET, SO_PEEK_OFF).value(), 3);
+}
+
+TEST(PeekPlainStream, LeavesOutWhatIsOutOfBand) {
+  const auto [one, other] = make_socket_pair(SOCK_STREAM).value();
+  ASSERT_TRUE(send_message(one.get(), {"before", {}, {}}).ok());
+  if (::send(one.get(), "!", 1, MSG_OOB) != 1) GTEST_SKIP() << "needs the feature: AF_UNIX_OOB";
+  ASSERT_TRUE(send_message(one.get(), {"after", {}, {}}).ok());
+  EXPECT_EQ(peek_plain(other), std::nullopt);
+}
+
 }  // namespace
 }  // namespace perdure::kernel
