@@ -272,6 +272,48 @@ TEST_F(GroupTest, AWindowLooksOnlyWhereAGuidedProcessWrote) {
   lose(std::move(group));
 }
 
+// The microseconds of a part; 0 without.
+uint64_t part_us(const CheckpointReport& report, const std::string& name) {
+  const size_t at = report.timing_json.find('"' + name + "\":");
+  if (at == std::string::npos) return 0;
+  return std::strtoull(report.timing_json.c_str() + at + name.size() + 3, nullptr, 10);
+}
+
+// A program that writes so much that passes only look where, because it is held in the stop. After
+// a failure there is more than that to be saved, and nothing is watched that could be held.
+TEST_F(GroupTest, AfterAFailureMemoryIsCopiedBeforeTheStop) {
+  if (!memory::probe_tracker_features("").write_guide) GTEST_SKIP() << "no write_guide";
+  ASSERT_EQ(setenv("PERDURE_GUIDED_PAGES_MIN", "0", 1), 0);
+  ASSERT_EQ(setenv("PERDURE_HELD_PAGES_MIN", "1", 1), 0);
+  std::unique_ptr<Group> group = start(
+      {"perl", "-e",
+       "my $x = 'x' x 100e6; open(my $r, '>', 'ready'); print $r 'x'; close $r; my $f;"
+       "for (;;) { for (my $i = 0; $i < 10e6; $i += 4096) { substr($x, $i, 1) = 'y'; }"
+       "  if (-e 'refuse' && !$f) { open($f, '<', '/proc/self/stat'); }"
+       "  if (!-e 'refuse' && $f) { close $f; undef $f; } select(undef, undef, undef, 0.002); }"});
+  ASSERT_EQ(unsetenv("PERDURE_GUIDED_PAGES_MIN"), 0);
+  ASSERT_EQ(unsetenv("PERDURE_HELD_PAGES_MIN"), 0);
+  ASSERT_NE(group, nullptr);
+  wait_for_file("ready");
+  for (int epoch = 0; epoch < 5; ++epoch) {
+    expect_ok(group->checkpoint({}));
+    usleep(20'000);
+  }
+  std::ofstream(folder_ + "/refuse") << "x";
+  Result<CheckpointReport> refused = group->checkpoint({});
+  for (int i = 0; i < 1000 && refused.ok(); ++i, usleep(1000)) refused = group->checkpoint({});
+  ASSERT_FALSE(refused.ok());
+  std::filesystem::remove(folder_ + "/refuse");
+  usleep(50'000);
+  Result<CheckpointReport> whole = group->checkpoint({});
+  for (int i = 0; i < 1000 && !whole.ok(); ++i, usleep(1000)) whole = group->checkpoint({});
+  expect_ok(whole);
+  EXPECT_TRUE(whole->whole);
+  EXPECT_GT(whole->pages, 20'000u);
+  EXPECT_GT(part_us(*whole, "precopy"), 2 * part_us(*whole, "memory")) << whole->timing_json;
+  lose(std::move(group));
+}
+
 TEST_F(GroupTest, EngineThatIsGoneIsReplaced) {
   std::unique_ptr<Group> group = start({"sleep", "100"});
   ASSERT_NE(group, nullptr);

@@ -60,6 +60,8 @@ void GroupState::forget_epoch() {
   shared.clear();
   stored.clear();
   looked_at.reset();
+  // New trackers hold nothing in their first epoch: what passes leave to the stop is copied there.
+  held_pages = epoch_pages = 0;
   full_next = true;
 }
 
