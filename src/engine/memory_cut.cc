@@ -66,8 +66,8 @@ Status MemoryCut::look_ahead() {
   for (pid_t pid : order_) {
     Member& member = state_.members[pid];
     if (member.tracker == nullptr || member.areas.empty()) continue;
-    Result<uint64_t> pages =
-        member.tracker->may_hold() ? protect_ahead(&member) : pass_over(&member);
+    const bool may_hold = !member.fresh && member.tracker->may_hold();
+    Result<uint64_t> pages = may_hold ? protect_ahead(&member) : pass_over(&member);
     if (!pages.ok() && pages.error().code() != Code::kGone) return std::move(pages).error();
   }
   return {};
