@@ -57,14 +57,25 @@ class Checkpoint {
 
   Result<CheckpointReport> run() {
     Result<CheckpointReport> report = attempt();
+    const bool refused = files_refused_ && may_go_on();
     // Pages that were scanned but not stored would be missed by the next epoch.
-    if (!report.ok()) state_.forget_epoch();
+    if (refused) memory_.give_back_passes();
+    if (!report.ok() && !refused) state_.forget_epoch();
     for (const CollectedProcess& collected : collected_) {
       const auto member = state_.members.find(collected.view.pid);
-      if (report.ok() && member != state_.members.end())
+      if ((report.ok() || refused) && member != state_.members.end())
         capture::take_back(collected, &graph_, &member->second.memo);
     }
     return report;
+  }
+
+  // What a descriptor is refused for may be over soon, as when a program looks into a file of its
+  // own in /proc. Until then only passes have taken something from the trackers, which they get
+  // back, and the next epoch has what this one would have had.
+  bool may_go_on() const {
+    return !state_.full_next && writer_ != nullptr &&
+           std::none_of(state_.members.begin(), state_.members.end(),
+                        [](const auto& item) { return item.second.fresh; });
   }
 
   // A program that was started a moment ago: the first look at it, a stop in which it is entered,
@@ -215,6 +226,7 @@ class Checkpoint {
 
   Status capture_all(Frozen* frozen) {
     PD_TRY(collect_all(frozen));
+    cut_ = true;
     PD_TRY(fault_point("collected"));
     for (size_t i = 0; i < collected_.size(); ++i) {
       if (collected_[i].space.value != 0)
@@ -283,7 +295,9 @@ class Checkpoint {
     }
     PD_TRY(check_apart());
     timing_.mark("processes");
-    PD_TRY(collect_files(members));
+    Status files = collect_files(members);
+    files_refused_ = !cut_ && !files.ok() && files.error().code() == Code::kUnsupported;
+    PD_TRY(std::move(files));
     timing_.mark("files");
     if (context.no_segments) return {};
     return capture::capture_sysv_segments(first, namespaces.link(kernel::proc::Namespace::kIpc),
@@ -490,7 +504,9 @@ class Checkpoint {
   capture::FileCapture files_;
   std::vector<CollectedProcess> collected_;
   MemoryCut memory_{state_};
-  uint64_t stopped_us_ = 0;  // before the window that counts
+  bool cut_ = false;            // memory was cut, so that trackers forgot what it yielded
+  bool files_refused_ = false;  // before that
+  uint64_t stopped_us_ = 0;     // before the window that counts
   std::map<ObjectId, StoredRecord> now_;
   uint64_t captured_realtime_ns_ = 0;
   uint64_t captured_monotonic_ns_ = 0;

@@ -78,6 +78,15 @@ Result<uint64_t> MemoryCut::protect_ahead(Member* member) {
   return 0;
 }
 
+// The passes of a process that has gone since went with its tracker.
+void MemoryCut::give_back_passes() {
+  for (const auto& [pid, pages] : passed_) {
+    const auto member = state_.members.find(pid);
+    if (member != state_.members.end() && member->second.tracker != nullptr)
+      member->second.tracker->give_back(pages);
+  }
+}
+
 // What is dirtied while a pass copies takes about as long to copy, and shared memory and trackers
 // without passes take what they took last time.
 uint64_t MemoryCut::room_for_cut() const {
@@ -86,6 +95,8 @@ uint64_t MemoryCut::room_for_cut() const {
 
 Result<uint64_t> MemoryCut::pass_over(Member* member) {
   memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kPrecopy));
+  memory::PageSet& passed = passed_[member->memo.pid];
+  passed = passed.united(scan.data).united(scan.absent);
   // While both run, a frame that is the same in parent and child was written by neither since the
   // fork, and the parent was copied first. What is written from now on is found by the next scan.
   if (member->fresh) PD_TRY(share_with_parent(*member, &scan));

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "capture/collect.h"
@@ -28,6 +29,8 @@ class MemoryCut {
 
   // While the group runs.
   Status precopy();
+  // Instead of a cut: no epoch will have what passes copied, so that the next one is to copy it.
+  void give_back_passes();
   // Bytes that the cut will probably take.
   uint64_t room_for_cut() const;
 
@@ -58,6 +61,7 @@ class MemoryCut {
   static store::Zeros zeros_in(const Member& member, uint64_t first_page, size_t bytes);
 
   GroupState& state_;
+  std::map<pid_t, memory::PageSet> passed_;  // what passes yielded
   store::EpochWriter* writer_ = nullptr;
   std::vector<pid_t> order_;
   uint64_t last_pass_pages_ = 0;
