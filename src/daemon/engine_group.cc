@@ -26,6 +26,7 @@ class EngineGroup final : public GroupControl {
   int durable_fd() override { return group_->durable_fd(); }
   std::vector<engine::DurableEpoch> take_durable() override { return group_->take_durable(); }
   bool disk_is_behind() const override { return group_->disk_is_behind(); }
+  double slowdown() const override { return group_->slowdown(); }
   uint64_t epochs_in_flight() const override { return group_->epochs_in_flight(); }
   int next_service_ms() const override { return group_->next_service_ms(); }
   void serve() override { group_->serve(); }

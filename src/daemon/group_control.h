@@ -24,6 +24,8 @@ class GroupControl {
   virtual std::vector<engine::DurableEpoch> take_durable() { return {}; }
   // Another epoch now would have to wait for the disk.
   virtual bool disk_is_behind() const { return false; }
+  // So many times as slowly as wanted epochs should come, so that the store's space stays bounded.
+  virtual double slowdown() const { return 1; }
   virtual uint64_t epochs_in_flight() const { return 0; }
   // Drops the epochs that a policy does not keep; cheap enough for every epoch.
   virtual Status retain(const store::Retention& policy) = 0;

@@ -11,6 +11,8 @@ constexpr double kWorkShareMax = 0.5;
 // While processors are contended; but nobody is to lose more than this for the sake of others.
 constexpr double kContendedShareMax = 0.125;
 constexpr uint64_t kContendedNsMax = 100'000'000;
+// The same for the store's space.
+constexpr double kSlowedNsMax = 1e9;
 // Weight of the newest epoch in the average: a few epochs decide, one does not.
 constexpr double kNewest = 0.2;
 constexpr int kDoublingsMax = 20;
@@ -36,7 +38,9 @@ std::optional<uint64_t> Pacer::due_ns() const {
 uint64_t Pacer::period_now_ns() const {
   const auto half = static_cast<uint64_t>(work_ns_ / kWorkShareMax);
   const auto eighth = static_cast<uint64_t>(work_ns_ / kContendedShareMax);
-  return std::max({period_ns_, half, contended_ ? std::min(eighth, kContendedNsMax) : 0});
+  const double slowed = std::min(static_cast<double>(period_ns_) * slowdown_, kSlowedNsMax);
+  return std::max({period_ns_, half, contended_ ? std::min(eighth, kContendedNsMax) : 0,
+                   static_cast<uint64_t>(slowed)});
 }
 
 uint64_t Pacer::retry_ns() const {

@@ -3,9 +3,10 @@
 //
 // The period that the user wants is stretched where saving takes more than half of it, or, up to
 // 100 ms, an eighth while processors are contended, so that the group keeps the processor, and
-// postponed while the disk is behind or after failures. A whole epoch, such as the first one, says
-// nothing of what the next ones take, and stretches nothing; several of them in a row do. Epochs
-// that the wanted period would have brought and that did not come are counted as missed.
+// postponed while the disk is behind or after failures. It is stretched, up to a second, while the
+// store cannot give space back as fast as epochs take it. A whole epoch, such as the first one,
+// says nothing of what the next ones take, and stretches nothing; several of them in a row do.
+// Epochs that the wanted period would have brought and that did not come are counted as missed.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,8 @@ class Pacer {
   void note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns);
   // Whether tasks have to wait for processors.
   void set_contended(bool contended) { contended_ = contended; }
+  // So many times as slowly, for the sake of the store's space.
+  void set_slowdown(double times) { slowdown_ = times; }
   // The disk is behind: later.
   void postpone(uint64_t now_ns);
 
@@ -51,6 +54,7 @@ class Pacer {
   double work_ns_ = 0;  // of one epoch, a moving average
   Outcome last_ = Outcome::kFailed;
   bool contended_ = false;
+  double slowdown_ = 1;
   int failures_ = 0;  // in a row
   uint64_t missed_ = 0;
 };

@@ -136,6 +136,20 @@ TEST(Pacer, EpochsThatArePutOffBeforeTheFirstAreMissed) {
   EXPECT_EQ(pacer.missed(), 5u);
 }
 
+TEST(Pacer, EpochsComeMoreSlowlyForTheSakeOfSpace) {
+  Pacer pacer;
+  pacer.set_period(10 * kMs, kStart);
+  pacer.set_slowdown(2.5);
+  EXPECT_EQ(pacer.period_now_ns(), 25 * kMs);
+  pacer.set_slowdown(1000);
+  EXPECT_EQ(pacer.period_now_ns(), 1000 * kMs);
+  pacer.set_period(2000 * kMs, kStart);  // slow enough
+  EXPECT_EQ(pacer.period_now_ns(), 2000 * kMs);
+  pacer.set_period(10 * kMs, kStart);
+  pacer.set_slowdown(1);
+  EXPECT_EQ(pacer.period_now_ns(), 10 * kMs);
+}
+
 TEST(Pacer, ABusyDiskPutsTheNextEpochOff) {
   Pacer pacer;
   pacer.set_period(10 * kMs, kStart);

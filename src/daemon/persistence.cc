@@ -43,6 +43,7 @@ void Persistence::serve() {
   const uint64_t begin = clock_.monotonic_ns();
   if (!due || *due > begin) return;
   look_at_processors(begin);
+  pacer_.set_slowdown(group_.slowdown());
   if (group_.disk_is_behind()) return pacer_.postpone(begin);
   engine::CheckpointOptions options;
   options.durable = false;

@@ -106,6 +106,8 @@ bool Group::disk_is_behind() const {
   return in_flight.epochs >= kInFlightEpochsMax || in_flight.bytes >= kInFlightBytesMax;
 }
 
+double Group::slowdown() const { return state_->store->in_flight().slowdown; }
+
 int Group::next_service_ms() const {
   std::optional<uint64_t> deadline = next_deadline_ns(*state_);
   if (state_->missing_pages != nullptr) {

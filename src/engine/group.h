@@ -50,6 +50,8 @@ class Group {
   uint64_t epochs_in_flight() const;
   // The next epoch would have to wait for the disk, or for missing pages.
   bool disk_is_behind() const;
+  // So many times as slowly as wanted epochs should come, so that the store's space stays bounded.
+  double slowdown() const;
   // Between checkpoints the engine may have to act at a certain time: milliseconds from now, -1 for
   // never; and acting.
   int next_service_ms() const;

@@ -208,6 +208,28 @@ TEST_P(CollectBeside, SpaceStaysBoundedWithoutAnybodyWaiting) {
 INSTANTIATE_TEST_SUITE_P(Writings, CollectBeside,
                          ::testing::Values(Writing::kInline, Writing::kBehind));
 
+TEST(Collect, EpochsAreToComeMoreSlowlyUntilTheCollectorHasCaughtUp) {
+  const auto disk = SimDisk::create(1);
+  Options options = on(disk);
+  options.writing = Writing::kInline;
+  const auto store = PD_ASSERT_OK(Store::open(options));
+  std::mt19937_64 random(5);
+  Model model;
+  for (int step = 0; step < 100; ++step) {
+    PD_ASSERT_OK(PD_ASSERT_OK(submit_hot(*store, random, model)).wait());
+  }
+  PD_ASSERT_OK(store->drop({}));
+  EXPECT_EQ(store->in_flight().slowdown, 1);  // all of it is needed
+  double most = 1;
+  for (int step = 0; step < 20; ++step) {
+    PD_ASSERT_OK(store->retain({1, {}}));
+    most = std::max(most, store->in_flight().slowdown);
+    PD_ASSERT_OK(PD_ASSERT_OK(submit_hot(*store, random, model)).wait());
+  }
+  EXPECT_EQ(most, kSlowdownMax);
+  EXPECT_EQ(store->in_flight().slowdown, 1);
+}
+
 // Lives that end with the power, long before a writer has forgotten enough for a pass.
 class ShortLives : public ::testing::TestWithParam<uint64_t> {
  protected:

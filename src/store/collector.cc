@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "kernel/device_file.h"
 #include "kernel/sched.h"
 
 namespace perdure::store {
@@ -21,6 +22,16 @@ void step_back() {
     (void)kernel::sched_setattr(0, *attributes);
   }
   (void)kernel::ioprio_set(0, kBestEffortClass << kernel::kIoPriorityClassShift | kLowestLevel);
+}
+
+// Most of a commit with the index of a small epoch: all that are read while the disk is busy wait
+// for it together.
+constexpr uint64_t kCommitBytes = 32u << 10;
+
+void start_reading(const SegmentSet& segments, FramePlace commit) {
+  const auto file = segments.open(commit.segment);
+  if (!file.ok() || (*file)->descriptor() < 0) return;  // reading will tell
+  kernel::start_reading((*file)->descriptor(), uint64_t{commit.block} * kBlockSize, kCommitBytes);
 }
 
 // As large as what is to be copied, so that little of the last segment stays empty.
@@ -135,6 +146,7 @@ Status Collector::find_now() {
     usage.add(walker, *state);
     return Ok{};
   };
+  for (const EpochPlace& epoch : todo_.epochs) start_reading(*files_, epoch.commit);
   for (const EpochPlace& epoch : todo_.epochs) PD_TRY(add(epoch.commit));
   for (const FramePlace& root : todo_.roots) PD_TRY(add(root));
   found_.live_bytes = usage.live_bytes();

@@ -46,11 +46,15 @@ struct SettledEpoch {
   Result<EpochInfo> result;
 };
 
-// Epochs that were submitted and are not durable yet, and the bytes of the log that they take.
+// Epochs that were submitted and are not durable yet, and the bytes of the log that they take; and
+// how far behind the collector is: so many times as slowly as it is wanted the next epochs should
+// come, or the store takes more than three times what its epochs need.
 struct InFlight {
   uint64_t epochs = 0;
   uint64_t bytes = 0;
+  double slowdown = 1;  // up to kSlowdownMax
 };
+inline constexpr double kSlowdownMax = 100;
 // begin_epoch() waits while so many are in flight: a second and a half at a hundred a second.
 inline constexpr uint64_t kInFlightEpochsMax = 150;
 

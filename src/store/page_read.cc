@@ -4,11 +4,18 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "base/checksum.h"
+#include "kernel/device_file.h"
 
 namespace perdure::store {
 namespace {
+
+// Blocks that lie between two that are needed, and cost less to read than another request.
+constexpr uint64_t kNearBlocks = 4;
 
 FramePlace frame_of(const Location& location) { return {location.segment, location.block}; }
 
@@ -71,6 +78,30 @@ Status read_unit(ZSTD_DCtx* decompressor, const File& file, uint64_t offset, uin
   return Ok{};
 }
 
+// Blocks of a segment.
+struct Run {
+  uint32_t segment;
+  uint64_t begin, end;
+};
+
+// In the order of the disk, those near each other as one.
+std::vector<Run> merged(std::vector<Run> runs) {
+  std::sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) {
+    return std::tie(a.segment, a.begin) < std::tie(b.segment, b.begin);
+  });
+  std::vector<Run> merged;
+  for (const Run& run : runs) {
+    const bool near = !merged.empty() && merged.back().segment == run.segment &&
+                      run.begin <= merged.back().end + kNearBlocks;
+    if (near) {
+      merged.back().end = std::max(merged.back().end, run.end);
+    } else {
+      merged.push_back(run);
+    }
+  }
+  return merged;
+}
+
 Status read_units(const File& file, const PageTable& table, const PageExtent& extent,
                   MutableBytes out) {
   uint64_t offset = (uint64_t{extent.location.block} + 1) * kBlockSize;
@@ -124,6 +155,25 @@ Status stream_extent(const SegmentSet& segments, const PageExtent& extent, Mutab
   if (table == nullptr) table = PD_TRY(segments.read_page_table(place));
   PD_TRY(check_place(segments, table, extent));
   return check_pages(*file, *table, extent, out);
+}
+
+void start_reading(const SegmentSet& segments, std::span<const PageExtent> extents) {
+  std::vector<Run> runs;
+  for (const PageExtent& extent : extents) {
+    const Location& location = extent.location;
+    if (location.absent() || location.compressed()) continue;
+    const uint64_t first = location.byte_offset() / kBlockSize;
+    runs.push_back({location.segment, first, first + extent.count});
+    const FramePlace frame = frame_of(location);
+    if (segments.known_page_table(frame) != nullptr) continue;
+    runs.push_back({frame.segment, frame.block, uint64_t{frame.block} + 1});
+  }
+  for (const Run& run : merged(std::move(runs))) {
+    const auto file = segments.open(run.segment);
+    if (!file.ok() || (*file)->descriptor() < 0) continue;  // reading will tell
+    kernel::start_reading((*file)->descriptor(), run.begin * kBlockSize,
+                          (run.end - run.begin) * kBlockSize);
+  }
 }
 
 Status check_extent_bytes(const SegmentSet& segments, const PageExtent& extent, Bytes pages) {

@@ -58,6 +58,7 @@ Result<EpochState> Mover::moved(const EpochState& state) {
       const Chunk& chunk = *entry.pages.slots()[at].chunk;
       if (!touches(chunk)) continue;
       PageMap pages;
+      start_reading_missing(chunk);
       for (const PageExtent& extent : chunk) PD_TRY(move(extent, pages));
       PD_ASSERT(pages.slots().size() == 1);
       entry.pages.replace_chunk(at, pages.slots().front().chunk);
@@ -72,7 +73,10 @@ Status Mover::move(Delta& change) {
       entry.record = PD_TRY(moved(entry.record));
     }
     PageMap pages;
-    for (const PageExtent& extent : entry.pages.extents()) PD_TRY(move(extent, pages));
+    for (const PageMap::Slot& slot : entry.pages.slots()) {
+      start_reading_missing(*slot.chunk);
+      for (const PageExtent& extent : *slot.chunk) PD_TRY(move(extent, pages));
+    }
     entry.pages = std::move(pages);
   }
   return Ok{};
@@ -96,6 +100,16 @@ bool Mover::move_known(Delta& change) const {
     }
   }
   return true;
+}
+
+// Scattered pages, one by one, would each wait behind what the writer gives the disk.
+void Mover::start_reading_missing(const Chunk& extents) {
+  std::vector<PageExtent> missing;
+  for (const PageExtent& extent : extents) {
+    if (is_victim(extent.location.segment) && !is_copied(extent.location))
+      missing.push_back(extent);
+  }
+  start_reading(*segments_, missing);
 }
 
 Status Mover::move(const PageExtent& extent, PageMap& to) {

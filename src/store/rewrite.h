@@ -42,6 +42,7 @@ class Mover {
   static uint64_t key_of(const Location& location);
   bool touches(const Chunk& chunk) const;
   bool is_copied(const Location& location) const;
+  void start_reading_missing(const Chunk& extents);
   Status move(const PageExtent& extent, PageMap& to);
   Status copy_missing(const PageExtent& extent);
   Status copy(const PageExtent& extent);

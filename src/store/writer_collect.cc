@@ -2,6 +2,7 @@
 // the collector found is put in force here, between two epochs: a catalog lists the epochs in their
 // new places, and once that is durable the collector may delete the old ones.
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/assert.h"
@@ -24,7 +25,7 @@ constexpr uint64_t kRestShare = 7;
 // time, and rests less.
 constexpr uint64_t kCopyBytesMaxCrowded = 256u << 20;
 constexpr uint64_t kRestShareCrowded = 1;
-constexpr uint64_t kCrowdedSlack = 2 * kSegmentBytesMax;
+constexpr uint64_t kCrowdedSegments = 2;
 // Of the log: when so much of it was forgotten, a pass is worth it.
 constexpr uint64_t kForgottenShare = 8;
 constexpr uint64_t kRestAfterErrorNs = 1'000'000'000;
@@ -36,10 +37,12 @@ constexpr size_t kLineMax = 32;
 // A policy is applied once there is one more epoch for so many that were kept.
 constexpr size_t kRetainShare = 64;
 
-// live_bytes: when the last pass looked; 0: none has.
-bool is_crowded(const LogSpace& space, uint64_t live_bytes) {
-  return live_bytes != 0 && space.allocated_bytes > 2 * live_bytes + kCrowdedSlack;
-}
+// When the log takes two and a half times what is needed, epochs are to come more slowly: ten times
+// as slowly at three times, and so on, as long as the collector is able to work. Beyond what it
+// leaves alone: two segments, that of the writer, its own, and the rests of those before.
+constexpr uint64_t kSlowerSegments = 6;
+constexpr double kSlowerFrom = 2.5;
+constexpr double kTenTimesSlowerFrom = 3;
 
 }  // namespace
 
@@ -97,7 +100,40 @@ void WriterCore::copy_more_next_time() {
 
 uint64_t WriterCore::copy_bytes_max() const {
   const bool grown = copy_bytes_max_ == kCopyBytesMax;
-  return grown && is_crowded(*log_.space(), live_bytes_) ? kCopyBytesMaxCrowded : copy_bytes_max_;
+  return grown && is_crowded() ? kCopyBytesMaxCrowded : copy_bytes_max_;
+}
+
+// About: what was forgotten since the last pass may be needed by other epochs.
+uint64_t WriterCore::live_bytes() const {
+  const uint64_t appended = log_.appended_bytes() - appended_at_look_;
+  return live_bytes_ + appended - std::min(appended, forgotten_bytes_);
+}
+
+// What the log takes beyond so many segments of the largest size.
+uint64_t WriterCore::bytes_beyond(uint64_t segments) const {
+  const uint64_t segment = setup_.segment_bytes != 0 ? setup_.segment_bytes : kSegmentBytesMax;
+  const uint64_t allocated = log_.space()->allocated_bytes;
+  return allocated - std::min(allocated, segments * segment);
+}
+
+bool WriterCore::is_crowded() const {
+  return live_bytes_ != 0 && bytes_beyond(kCrowdedSegments) > 2 * live_bytes();
+}
+
+double WriterCore::slowdown() const {
+  if (live_bytes_ == 0 || collector_fails_) return 1;
+  const double share = static_cast<double>(bytes_beyond(kSlowerSegments)) /
+                       static_cast<double>(std::max<uint64_t>(live_bytes(), 1));
+  const double behind = (share - kSlowerFrom) / (kTenTimesSlowerFrom - kSlowerFrom);
+  return std::clamp(std::pow(10, behind), 1.0, kSlowdownMax);
+}
+
+// The rest is cut short when it gets crowded meanwhile; there is none while epochs come more
+// slowly.
+bool WriterCore::collector_has_rested() const {
+  const uint64_t share = slowdown() > 1 ? 0 : is_crowded() ? kRestShareCrowded : kRestShare;
+  const uint64_t rest_ns = std::max(share * worked_ns_, collector_fails_ ? kRestAfterErrorNs : 0);
+  return setup_.clock->monotonic_ns() >= rest_begin_ns_ + rest_ns;
 }
 
 bool WriterCore::worth_collecting() const {
@@ -119,7 +155,7 @@ Result<CollectReport> WriterCore::retain(const Retention& policy) {
   const Status status = attend();
   if (!status.ok()) collect_error_ = status.error();
   if (collecting_ == Collecting::kNo && ready_ && !failed_ && log_.queue().failure().ok() &&
-      worth_collecting() && (in_caller || setup_.clock->monotonic_ns() >= collect_after_ns_)) {
+      worth_collecting() && (in_caller || collector_has_rested())) {
     start_collecting(copy_bytes_max());
   }
   const CollectReport done = report_since_last();
@@ -195,6 +231,8 @@ void WriterCore::start_collecting(uint64_t copy_bytes_max) {
   line_broken_ = false;
   covered_ = epochs.empty() ? Epoch() : epochs.back().info.epoch;
   forgets_ = forgotten_epochs_ != 0;
+  live_bytes_ = live_bytes_ == 0 ? 0 : live_bytes();  // until the collector has looked
+  appended_at_look_ = log_.appended_bytes();
   forgotten_bytes_ = forgotten_epochs_ = 0;
   unfinished_ = false;
   log_.space()->was_full = false;
@@ -208,10 +246,9 @@ void WriterCore::end_collecting() {
     if (entry->settled) entry->delta = {};
   }
   line_.clear();
-  const uint64_t busy_ns = collector_->totals().busy_ns - collected_ns_;
+  worked_ns_ = collector_->totals().busy_ns - collected_ns_;
   collected_ns_ = collector_->totals().busy_ns;
-  const uint64_t share = is_crowded(*log_.space(), live_bytes_) ? kRestShareCrowded : kRestShare;
-  collect_after_ns_ = setup_.clock->monotonic_ns() + share * busy_ns;
+  rest_begin_ns_ = setup_.clock->monotonic_ns();
 }
 
 void WriterCore::give_up_collecting() {
@@ -246,11 +283,10 @@ Status WriterCore::attend_finding() {
   Status status = collector_->status();
   const bool copied = collector_->found().compaction != nullptr;
   if (status.ok()) live_bytes_ = collector_->found().live_bytes;
+  collector_fails_ = !status.ok();
   unfinished_ = unfinished_ || !status.ok() || collector_->found().more;
   if (!status.ok() && !copied) {
     end_collecting();
-    collect_after_ns_ =
-        std::max(collect_after_ns_, setup_.clock->monotonic_ns() + kRestAfterErrorNs);
     return status;
   }
   if (copied && (line_broken_ || !status.ok())) {

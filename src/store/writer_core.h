@@ -144,6 +144,11 @@ class WriterCore {
   Status begin_maintenance();
   void forget_epochs(const std::vector<Epoch>& epochs);
   uint64_t apply_retention(const Retention& policy);
+  uint64_t live_bytes() const;
+  uint64_t bytes_beyond(uint64_t segments) const;
+  bool is_crowded() const;
+  double slowdown() const;
+  bool collector_has_rested() const;
   bool worth_collecting() const;
   uint64_t copy_bytes_max() const;
   void copy_more_next_time();
@@ -188,8 +193,11 @@ class WriterCore {
   std::deque<std::shared_ptr<PendingCommit>> line_;
   bool line_broken_ = false;
   std::optional<Listing> listing_;
-  uint64_t collect_after_ns_ = 0;  // not before
-  uint64_t live_bytes_ = 0;        // of the log, when the last pass looked
+  uint64_t live_bytes_ = 0;        // of the log, when the last pass looked; 0: none has
+  uint64_t appended_at_look_ = 0;  // log_.appended_bytes() then
+  // Of the last pass: whether it failed, for how long it worked, and when it ended.
+  bool collector_fails_ = false;
+  uint64_t worked_ns_ = 0, rest_begin_ns_ = 0;
   // There is, or may be, dead space that no forgotten epoch tells of: a pass is worth it.
   bool unfinished_ = false;
   uint64_t copy_bytes_max_ = 0;  // of the next pass

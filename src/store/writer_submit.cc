@@ -187,7 +187,7 @@ std::vector<SettledEpoch> WriterCore::take_settled() {
 }
 
 InFlight WriterCore::in_flight() const {
-  InFlight flight{pending_.size(), 0};
+  InFlight flight{pending_.size(), 0, slowdown()};
   for (const auto& pending : pending_) flight.bytes += pending->record.info.bytes_written;
   return flight;
 }
