@@ -59,8 +59,13 @@ class Checkpoint {
     Result<CheckpointReport> report = attempt();
     const bool refused = files_refused_ && may_go_on();
     // Pages that were scanned but not stored would be missed by the next epoch.
-    if (refused) memory_.give_back_passes();
-    if (!report.ok() && !refused) state_.forget_epoch();
+    if (refused && writer_ == nullptr) {
+      state_.forget_survey();
+    } else if (refused) {
+      memory_.give_back_passes();
+    } else if (!report.ok()) {
+      state_.forget_epoch();
+    }
     for (const CollectedProcess& collected : collected_) {
       const auto member = state_.members.find(collected.view.pid);
       if ((report.ok() || refused) && member != state_.members.end())
@@ -73,8 +78,10 @@ class Checkpoint {
   // own in /proc. Until then only passes have taken something from the trackers, which they get
   // back, and the next epoch has what this one would have had.
   bool may_go_on() const {
-    return !state_.full_next && writer_ != nullptr &&
-           std::none_of(state_.members.begin(), state_.members.end(),
+    if (state_.full_next) return false;
+    // A pager's tracker knows what no other one can find out.
+    if (writer_ == nullptr) return state_.missing_pages == nullptr;
+    return std::none_of(state_.members.begin(), state_.members.end(),
                         [](const auto& item) { return item.second.fresh; });
   }
 

@@ -65,15 +65,27 @@ void GroupState::forget_epoch() {
   full_next = true;
 }
 
+void GroupState::forget_survey() {
+  for (auto& [pid, member] : members) {
+    member.resident_bytes = 0;  // as if all of it was new
+    if (member.inherited || member.fresh) replace_tracker(&member);
+  }
+  looked_at.reset();
+}
+
+void GroupState::replace_tracker(Member* member) {
+  if (member->tracker == nullptr) return;
+  if (member->inherited) member->known = member->tracker->known();
+  member->tracker.reset();
+  member->memo.tracked = false;
+}
+
 // With the pager its protection went: another tracker has to find what was written since.
 void GroupState::note_pages_there() {
   missing_pages.reset();
   for (auto& [pid, member] : members) {
     member.memo.mappings = {};  // with the pager's flags
-    if (member.tracker == nullptr || !member.inherited) continue;
-    member.known = member.tracker->known();
-    member.tracker.reset();
-    member.memo.tracked = false;
+    if (member.inherited) replace_tracker(&member);
   }
 }
 

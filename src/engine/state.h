@@ -78,6 +78,9 @@ class GroupState {
   // Forgets what makes the next epoch smaller than a full one: after a failure nothing of it can be
   // trusted.
   void forget_epoch();
+  // The stop that was to prepare a checkpoint has failed: it is to come again, and nothing was
+  // taken from the trackers.
+  void forget_survey();
   // No page of a lazy restore is missing any more, and the pager has let go.
   void note_pages_there();
   // An epoch that was on its way did not arrive: the next one is full and follows the newest that
@@ -133,6 +136,7 @@ class GroupState {
   uint64_t hold_losses = 0;       // the more, the more often held pages were lost lately
 
  private:
+  static void replace_tracker(Member* member);
   static uint64_t first_free_id(const store::Store& store);
 };
 

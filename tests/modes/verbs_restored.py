@@ -45,6 +45,10 @@ while True:
         step += 1
         take_step(memory, step)
         os.remove(where + "/step")
+    for what in ("refuse", "accept"):  # a file that cannot be saved
+        if os.path.exists(where + "/" + what):
+            refused = open("/proc/self/stat") if what == "refuse" else None
+            os.remove(where + "/" + what)
     if os.path.exists(where + "/look"):
         os.remove(where + "/look")
         tell("seen", f"{step} {hashlib.sha256(memory).hexdigest()}")
@@ -183,6 +187,26 @@ def case_restored_older_saves_changes(scene):
     check(holder.written(epoch) < holder.written(first) / 10, "the branch begins with a whole epoch")
     holder.come_back([])
     holder.look()
+
+
+def case_restored_saves_changes_after_a_refusal(scene):
+    """Passes of the refused epoch have compared everything; the next one compares it again."""
+    holder = Holder(scene)
+    whole = holder.written(scene.perdure.checkpoint())
+    for how in ([], ["--eager"]):
+        holder.come_back(how)
+        holder.step()
+        holder.ask("refuse")
+        before = scene.perdure.epochs()
+        scene.perdure.checkpoint(expect_success=False)
+        check(scene.perdure.epochs() == before, "a refused checkpoint left an epoch")
+        holder.ask("accept")
+        holder.step()
+        epoch = scene.perdure.checkpoint()
+        check(holder.written(epoch) < whole / 10, f"epoch {epoch} is a whole one")
+        holder.come_back([])
+        holder.look()
+        scene.perdure.checkpoint()
 
 
 def case_restored_saves_while_pages_are_missing(scene):
