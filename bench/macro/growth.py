@@ -60,6 +60,8 @@ def theil_sen(seconds, values):
 
 
 def print_growth(growths):
+    if not growths:
+        return
     width = max(len(growth.name) for growth in growths)
     print(f"\n{'growth':<{width}}  {'first third':>11} {'last third':>10} {'by slope':>9} {'an hour':>9} {'limit':>8} unit  verdict")
     for growth in growths:

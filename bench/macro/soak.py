@@ -257,7 +257,7 @@ def parsed():
     parser.add_argument("--perdure", required=True, help="the perdure binary")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--every", default="10ms", help="the period of epochs")
-    parser.add_argument("--dirty-kib", type=int, default=1024, help="what the program changes every 5 ms")
+    parser.add_argument("--dirty-kib", type=int, default=512, help="what the program changes every 5 ms: half of that of an epoch")
     parser.add_argument("--resident-mib", type=int, default=256)
     parser.add_argument("--keep", default="all:1s,1/s:1m,1/m:1h,1/h:7d", help="which epochs stay")
     parser.add_argument("--sample-every", type=span_seconds, default=5.0, help="from one sample to the next")
