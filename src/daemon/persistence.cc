@@ -132,7 +132,9 @@ void Persistence::drop_old(uint64_t keep) {
   } else if (pacer_.period_ns() != 0) {
     kept = group_.retain(periodic_retention());
   }
-  if (!kept.ok()) log_.warn("older epochs could not be dropped: " + kept.error().to_string());
+  if (kept.ok() || kept.error().message() == drop_failure_) return;
+  drop_failure_ = kept.error().message();
+  log_.warn("older epochs could not be dropped: " + kept.error().to_string());
 }
 
 void Persistence::describe(control::Persistence& reply) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -61,6 +62,7 @@ class Persistence {
   uint64_t lag_last_ns_ = 0, lag_max_ns_ = 0;
   Epoch newest_captured_, newest_durable_;
   std::optional<Error> last_error_;
+  std::string drop_failure_;  // the last one that was logged
 };
 
 }  // namespace perdure::daemon

@@ -224,8 +224,10 @@ class Restorer {
     if (options_.saved_periodically &&
         memory::best_tracker(state_.tracker_features) == memory::TrackerKind::kPagemapScan) {
       lazy_.placing = kernel::Placing::kProtected;
-      for (const auto& [space, mappings] : outlook_.lazy)
-        saved[space] = restore::lazy_pages(outlook_, *reader_, space);
+      for (const auto& [space, mappings] : outlook_.lazy) {
+        memory::PageSet missing = restore::lazy_pages(outlook_, *reader_, space);
+        if (!missing.empty()) saved[space] = std::move(missing);
+      }
     }
     missing_ = PD_TRY(MissingPages::create(std::move(saved)));
     return {};

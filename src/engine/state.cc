@@ -62,6 +62,8 @@ void GroupState::forget_epoch() {
   looked_at.reset();
   // New trackers hold nothing in their first epoch: what passes leave to the stop is copied there.
   held_pages = epoch_pages = 0;
+  // A full epoch needs every page.
+  if (missing_pages != nullptr) missing_pages->forbid_saving();
   full_next = true;
 }
 

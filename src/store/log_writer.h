@@ -73,6 +73,8 @@ class LogWriter {
   Status flush_pages() { return seal_page_frame(); }
   // Hands what there is to the queue.
   Status flush();
+  // How bytes are written that lie behind so many which were not synced yet.
+  static Through way_behind(uint64_t bytes);
   // Queues a sync of all frames so far.
   Status queue_sync();
   // Queues an anchor (not synced) that names this catalog.

@@ -75,6 +75,14 @@ TEST_P(LogWriterTest, FramesLargerThanABufferAreWrittenWhole) {
   EXPECT_EQ(segments.read_frame(large, FrameKind::kCatalog).error().code(), Code::kCorrupt);
 }
 
+TEST(LogWriter, OnlyWhatIsNeitherLittleNorVeryMuchIsLeftInThePageCache) {
+  constexpr uint64_t kMebibyte = 1u << 20;
+  for (const uint64_t mebibytes : {0, 1, 8, 1025, 10'000})
+    EXPECT_EQ(LogWriter::way_behind(mebibytes * kMebibyte), Through::kDirect) << mebibytes;
+  for (const uint64_t mebibytes : {9, 200, 1024})
+    EXPECT_EQ(LogWriter::way_behind(mebibytes * kMebibyte), Through::kCache) << mebibytes;
+}
+
 TEST_P(LogWriterTest, RewindingGivesSegmentsBack) {
   LogWriter log(setup());
   PD_ASSERT_OK(log.append(FrameKind::kMetadata, Epoch(1), bytes_of(uint64_t{1})));

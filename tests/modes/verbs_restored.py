@@ -233,6 +233,21 @@ def case_restored_saves_while_pages_are_missing(scene):
     holder.look()
 
 
+def case_restored_waits_after_a_failure(scene):
+    """What failed while pages were missing is followed by a whole epoch, which takes all of them."""
+    holder = Holder(scene)
+    scene.perdure.checkpoint()
+    scene.perdure.kill()
+    scene.perdure.call("restore", "-d", "--every", "60s", scene.name, *scene.store(), PERDURE_LAZY="delay_ms=800",
+                       PERDURE_FAIL_STEP="4")
+    for missing in (True, False):
+        check(scene.perdure.checkpoint(expect_success=False) is None, "no step failed")
+        left = scene.perdure.group_row()["lazy_pages_left"]
+        check((left > 0) == missing, f"{left} pages are missing after a failure")
+    holder.step()
+    holder.look()
+
+
 def case_restored_forks_while_pages_are_missing(scene):
     """A fork ends that: the next epoch waits, and holds everything."""
     folder = scene.workspace.path("forker")
