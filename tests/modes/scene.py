@@ -5,6 +5,7 @@ neither the program nor the store. The tables errors_*.py hold the cases: errors
 import os
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
@@ -66,8 +67,13 @@ class Scene:
         if len(lines) > LINES_MAX:
             raise Failure(f"{title}: {len(lines)} lines instead of one message: {text!r}")
         if pid:
-            changes = difference(program, observe(pid))
-            if changes:
+            # The engine may just be looking at a new group, which is stopped for a moment.
+            for _ in range(50):
+                changes = difference(program, observe(pid))
+                if not changes:
+                    break
+                time.sleep(0.01)
+            else:
                 raise Failure(f"{title} changed the program:\n{changes}")
         if not store_may_change and store != checksums(self.workspace.store):
             raise Failure(f"{title} changed the store: {store} -> {checksums(self.workspace.store)}")
