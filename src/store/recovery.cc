@@ -107,6 +107,7 @@ class Walk {
   // The frame at this block, or nothing if there is none.
   Result<std::optional<FrameHeader>> frame_at(const File& file, FramePlace place, Bytes bytes);
   Status take(const FrameHeader& header);
+  Result<bool> last_was_torn() const;
   void note_damage(FramePlace end);
   void blame_suspected(FramePlace place);
 
@@ -143,6 +144,11 @@ Status Walk::take(const FrameHeader& header) {
   } else if (header.kind == static_cast<uint16_t>(FrameKind::kCatalog)) {
     const Frame frame = PD_TRY(found_.files->read_frame(header.place, FrameKind::kCatalog));
     Catalog catalog = PD_TRY(decode_catalog(frame.payload));
+    // It may supersede what a crash left: what was torn in front of a commit that it does not list.
+    if (!damage_.empty() && last_ && catalog.find(last_->record.info.epoch) == nullptr &&
+        PD_TRY(last_was_torn())) {
+      damage_.clear();
+    }
     blame_suspected(header.place);
     start_from(header.place, std::move(catalog));
   }
@@ -193,19 +199,24 @@ Status Walk::segment(uint32_t number, uint32_t block) {
   }
 }
 
-Status Walk::finish() {
-  if (!last_) return Ok{};
+// Whether something is missing that the last commit needs and that was not synced before it.
+Result<bool> Walk::last_was_torn() const {
   for (const VerifyEntry& entry : last_->verify) {
     const Status status = verify_frame(*found_.files, entry);
     if (status.ok()) continue;
     if (status.error().code() != Code::kCorrupt) return status.error();
-    const Epoch lost = last_->record.info.epoch;
-    std::erase_if(found_.catalog.epochs,
-                  [&](const EpochRecord& record) { return record.info.epoch == lost; });
-    --found_.commits_since_catalog;
-    damage_.clear();
-    return Ok{};
+    return true;
   }
+  return false;
+}
+
+Status Walk::finish() {
+  if (!last_ || !PD_TRY(last_was_torn())) return Ok{};
+  const Epoch lost = last_->record.info.epoch;
+  std::erase_if(found_.catalog.epochs,
+                [&](const EpochRecord& record) { return record.info.epoch == lost; });
+  --found_.commits_since_catalog;
+  damage_.clear();
   return Ok{};
 }
 

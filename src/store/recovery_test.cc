@@ -107,6 +107,36 @@ TEST(Recovery, TornCommitIsInvisible) {
   EXPECT_GT(kept, 0);  // whole by luck: then it counts
 }
 
+// Two losses of power. The first tears an epoch in front of its commit; the second takes the hints
+// to the catalog that superseded it, so that the log is walked from before.
+TEST(Recovery, WhatAnEarlierCrashToreIsNoDamageEither) {
+  const auto disk = SimDisk::create(1);
+  uint64_t torn = 0;
+  {
+    const auto store = PD_ASSERT_OK(Store::open(on(disk)));
+    commit_pages(*store, 1, 3);
+    commit_pages(*store, 2, 3);
+    const auto reader = PD_ASSERT_OK(store->read_epoch(Epoch(2)));
+    torn = reader->extents(ObjectId(1), 0, 1).at(0).location.block;
+    disk->crash_at(disk->operations());
+  }
+  disk->power_cycle();
+  disk->content("segment-00000001")[torn * kBlockSize] ^= 1;
+  {
+    const auto store = PD_ASSERT_OK(Store::open(on(disk)));
+    EXPECT_TRUE(store->warnings().empty());
+    ASSERT_EQ(store->epochs().size(), 1u);
+    commit_pages(*store, 3, 3);
+    disk->crash_at(disk->operations());
+  }
+  disk->power_cycle();
+  std::vector<uint8_t>& newest = disk->content("segment-00000002");
+  std::fill_n(newest.begin() + kAnchorBlock * kBlockSize, 2 * kBlockSize, uint8_t{0});
+  const auto store = PD_ASSERT_OK(Store::open(on(disk)));
+  EXPECT_EQ(store->epochs().size(), 2u);
+  for (const std::string& text : store->warnings()) ADD_FAILURE() << text;
+}
+
 TEST(Recovery, ManyEpochsAreFoundThroughACatalogNotByWalkingThemAll) {
   const auto disk = SimDisk::create(1);
   const auto store = PD_ASSERT_OK(Store::open(on(disk)));
