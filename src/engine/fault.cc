@@ -30,6 +30,11 @@ Status fault_point(const char* name) {
 
 void reset_fault_points() { points().passed = 0; }
 
+void fail_at(long point) {
+  points().wanted = point;
+  reset_fault_points();
+}
+
 FaultsHeld::FaultsHeld() { points().held = true; }
 FaultsHeld::~FaultsHeld() { points().held = false; }
 

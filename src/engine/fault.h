@@ -10,6 +10,8 @@ namespace perdure::engine {
 // Counts one point; the count starts again with reset_fault_points().
 Status fault_point(const char* name);
 void reset_fault_points();
+// From now on another point fails; none if negative. The count starts again.
+void fail_at(long point);
 
 // While it lives no point is counted: what goes on is no checkpoint.
 class FaultsHeld {

@@ -1,5 +1,6 @@
 // The whole way, on real processes: start, checkpoint, lose, restore.
 #include "engine/group.h"
+#include "engine/fault.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -88,13 +89,14 @@ class GroupTest : public testing::Test {
     for (int i = 0; i < 20'000 && read_file(name).empty(); ++i) usleep(1000);
   }
 
-  // While a file `refuse` is there, the program has something that cannot be saved.
+  // While a file `refuse` is there, the program has something that cannot be saved, and says so by
+  // a file `refused`.
   void refuse_once(Group* group) {
     std::ofstream(folder_ + "/refuse") << "x";
-    Result<CheckpointReport> report = group->checkpoint({});
-    for (int i = 0; i < 1000 && report.ok(); ++i, usleep(1000)) report = group->checkpoint({});
-    ASSERT_FALSE(report.ok());
+    wait_for_file("refused");
+    EXPECT_FALSE(group->checkpoint({}).ok());
     std::filesystem::remove(folder_ + "/refuse");
+    for (int i = 0; i < 20'000 && std::filesystem::exists(folder_ + "/refused"); ++i) usleep(1000);
   }
   static Result<CheckpointReport> checkpoint_at_last(Group* group) {
     Result<CheckpointReport> report = group->checkpoint({});
@@ -328,25 +330,21 @@ class HoldingGroupTest : public GroupTest {
 
 // While a file `refuse` is there, the program has something open that cannot be saved.
 constexpr const char* kRefusable =
-    "if (-e 'refuse' && !$f) { open($f, '<', '/proc/self/stat'); }"
-    "if (!-e 'refuse' && $f) { close $f; undef $f; }";
+    "if (-e 'refuse' && !$f) { open($f, '<', '/proc/self/stat');"
+    "  open(my $r, '>', 'refused'); print $r 'x'; close $r; }"
+    "if (!-e 'refuse' && $f) { close $f; undef $f; unlink 'refused'; }";
 
-// Nothing is watched then that could be held. What is refused is a process that is in no epoch yet.
+// Nothing is watched then that could be held.
 TEST_F(HoldingGroupTest, AfterAFailureMemoryIsCopiedBeforeTheStop) {
   SKIP_WITHOUT_GUIDE();
-  std::unique_ptr<Group> group = start_writer(
-      "if (-e 'refuse' && !$f) { $f = fork(); if ($f == 0) { open(my $s, '<', '/proc/self/stat');"
-      "  while (-e 'refuse') { select(undef, undef, undef, 0.001); } exit 0; } }"
-      "if (!-e 'refuse' && $f) { waitpid($f, 0); undef $f; }");
+  std::unique_ptr<Group> group = start_writer("");
   ASSERT_NE(group, nullptr);
-  Result<CheckpointReport> whole = group->checkpoint({});
+  constexpr long kInTheStop = 1;
+  fail_at(kInTheStop);
+  EXPECT_FALSE(group->checkpoint({}).ok());
+  fail_at(-1);
+  const Result<CheckpointReport> whole = group->checkpoint({});
   expect_ok(whole);
-  // Sometimes it is in an epoch before it has what is refused.
-  for (int i = 0; i < 10 && !whole->whole; ++i) {
-    refuse_once(group.get());
-    whole = checkpoint_at_last(group.get());
-    expect_ok(whole);
-  }
   EXPECT_TRUE(whole->whole);
   expect_copied_before(*whole);
   lose(std::move(group));
