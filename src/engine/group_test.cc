@@ -328,6 +328,31 @@ class HoldingGroupTest : public GroupTest {
 #define SKIP_WITHOUT_GUIDE() \
   if (!memory::probe_tracker_features("").write_guide) GTEST_SKIP() << "no write_guide"
 
+// Forks between two rounds, in which it has written pages that are held: what the child shares with
+// it is what it was at the fork, not what the epoch before has.
+TEST_F(HoldingGroupTest, AChildHasWhatItsParentHeld) {
+  SKIP_WITHOUT_GUIDE();
+  std::unique_ptr<Group> group = start_writer(
+      "$n++; for (my $i = 1; $i < 10e6; $i += 4096) { substr($x, $i, 8) = pack('Q', $n); }"
+      "if (-e 'fork' && fork() == 0) {"
+      "  open(my $r, '>', 'forked'); print $r 'x'; close $r;"
+      "  select(undef, undef, undef, 0.001) while (!-e 'check'); my $bad = 0;"
+      "  for (my $i = 1; $i < 10e6; $i += 4096) {"
+      "    $bad++ if unpack('Q', substr($x, $i, 8)) != $n; }"
+      "  open(my $v, '>', 'verdict'); print $v $bad ? \"$bad pages\" : 'whole'; exit 0; }"
+      "if (-e 'fork') { select(undef, undef, undef, 0.001) while (!-e 'check'); wait; exit 0; }");
+  ASSERT_NE(group, nullptr);
+  std::ofstream(folder_ + "/fork") << "x";
+  wait_for_file("forked");
+  expect_ok(group->checkpoint({}));
+  lose(std::move(group));
+  std::ofstream(folder_ + "/check") << "x";
+  std::unique_ptr<Group> again = restore();
+  ASSERT_NE(again, nullptr);
+  EXPECT_EQ(wait_end(again.get()), 0);
+  EXPECT_EQ(read_file("verdict"), "whole");
+}
+
 // While a file `refuse` is there, the program has something open that cannot be saved.
 constexpr const char* kRefusable =
     "if (-e 'refuse' && !$f) { open($f, '<', '/proc/self/stat');"

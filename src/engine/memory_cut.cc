@@ -35,6 +35,12 @@ Status MemoryCut::precopy() {
   if (order_.empty()) {
     for (const auto& [pid, member] : state_.members) order_.push_back(pid);
   }
+  PD_TRY(pass_over_all());
+  owed_.clear();
+  return {};
+}
+
+Status MemoryCut::pass_over_all() {
   const uint64_t much = kChaseFactor * state_.tracker_features.held_pages_min;
   if (state_.held_pages > 0 && state_.epoch_pages > much) return look_ahead();
   uint64_t before = 0;
@@ -74,7 +80,8 @@ Status MemoryCut::look_ahead() {
 }
 
 Result<uint64_t> MemoryCut::protect_ahead(Member* member) {
-  (void)PD_TRY(member->tracker->scan(member->areas, memory::Mode::kAhead));
+  memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kAhead));
+  if (!scan.put_off) owed_[member->memo.pid] = std::move(scan.data);
   return 0;
 }
 
@@ -98,8 +105,12 @@ Result<uint64_t> MemoryCut::pass_over(Member* member) {
   memory::PageSet& passed = passed_[member->memo.pid];
   passed = passed.united(scan.data).united(scan.absent);
   // While both run, a frame that is the same in parent and child was written by neither since the
-  // fork, and the parent was copied first. What is written from now on is found by the next scan.
-  if (member->fresh) PD_TRY(share_with_parent(*member, &scan));
+  // fork, and the parent was looked at first. What is written from now on is found by the next
+  // scan.
+  memory::PageSet owed;
+  if (member->fresh) owed = PD_TRY(share_with_parent(*member, &scan));
+  member->tracker->give_back(owed);
+  if (!scan.put_off) owed_[member->memo.pid] = std::move(owed);
   // A process that is alone may get a child while it runs, but what it has written since the last
   // epoch is its own until then. A new one may share with its parent.
   memory::PageSet unread = PD_TRY(copy(*member, scan, order_.size() == 1 && !member->fresh));
@@ -160,11 +171,15 @@ Status MemoryCut::cut(const capture::CollectedProcess& collected, bool alone,
   memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
   looked_pages_ += scan.looked_pages;
   capture::set_guard_pages(scan.guard, graph->address_spaces.at(collected.space));
+  memory::PageSet owed;
   if (member.fresh) {
-    PD_TRY(share_with_parent(member, &scan));
+    owed = PD_TRY(share_with_parent(member, &scan));
+    if (!owed.empty()) shared_later_.push_back({member.space, parent_of(member)->space, owed});
   } else {
-    scan.data = scan.data.without(hold(collected.view.pid, scan.data));
+    owed = hold(collected.view.pid, scan.data);
+    scan.data = scan.data.without(owed);
   }
+  owed_[collected.view.pid] = std::move(owed);
   alone_ = alone;
   memory::PageSet unread = PD_TRY(copy(member, scan, alone));
   if (unread.empty()) return {};
@@ -199,6 +214,10 @@ Result<bool> MemoryCut::copy_held() {
   }
   held_.clear();
   may_hold_ = all;
+  owed_.clear();
+  for (const SharedLater& later : std::exchange(shared_later_, {})) {
+    if (all) PD_TRY(share(later.space, later.parent, later.pages));
+  }
   return all;
 }
 
@@ -214,21 +233,33 @@ void MemoryCut::prepare_next() {
   }
 }
 
-Status MemoryCut::share_with_parent(const Member& member, memory::Scan* scan) {
+const Member* MemoryCut::parent_of(const Member& member) const {
   Result<kernel::proc::Stat> stat = kernel::proc::read_stat(member.memo.pid);
   auto parent = stat.ok() ? state_.members.find(stat->ppid) : state_.members.end();
-  if (parent == state_.members.end() || parent->second.space.value == 0) return {};
-  Result<memory::PageSet> same =
-      memory::same_frames(parent->second.memo.pid, member.memo.pid, scan->data);
-  if (!same.ok()) {
-    return {};  // without the privilege to see frames pages are stored once for each
+  if (parent == state_.members.end() || parent->second.space.value == 0) return nullptr;
+  return &parent->second;
+}
+
+Status MemoryCut::share(ObjectId space, ObjectId parent, const memory::PageSet& pages) {
+  for (const memory::PageRun& run : pages.runs()) {
+    PD_TRY(writer_->share_pages(space, run.first, run.count, parent, run.first));
   }
-  for (const memory::PageRun& run : same->runs()) {
-    PD_TRY(
-        writer_->share_pages(member.space, run.first, run.count, parent->second.space, run.first));
-  }
-  scan->data = scan->data.without(*same);
   return {};
+}
+
+// Takes from the scan what the parent has too, and returns what of that the parent still owes. A
+// parent that was not looked at yet has what nobody knows.
+Result<memory::PageSet> MemoryCut::share_with_parent(const Member& member, memory::Scan* scan) {
+  const Member* const parent = parent_of(member);
+  const auto owed_by = owed_.find(parent == nullptr ? 0 : parent->memo.pid);
+  if (parent == nullptr || owed_by == owed_.end()) return memory::PageSet();
+  Result<memory::PageSet> same = memory::same_frames(parent->memo.pid, member.memo.pid, scan->data);
+  // Without the privilege to see frames pages are stored once for each.
+  if (!same.ok()) return memory::PageSet();
+  memory::PageSet owed = same->intersected(owed_by->second);
+  PD_TRY(share(member.space, parent->space, same->without(owed)));
+  scan->data = scan->data.without(*same);
+  return owed;
 }
 
 Status MemoryCut::cut_shared(const capture::MemoryObjects& objects, object::Graph* graph) {

@@ -50,18 +50,32 @@ class MemoryCut {
   uint64_t looked_pages() const { return looked_pages_; }  // of page tables, in the window
 
  private:
+  Status pass_over_all();
   Status look_ahead();
   Result<uint64_t> pass_over(Member* member);
-  static Result<uint64_t> protect_ahead(Member* member);
+  Result<uint64_t> protect_ahead(Member* member);
   memory::PageSet hold(pid_t pid, const memory::PageSet& data);
   Result<memory::PageSet> copy(Member& member, const memory::Scan& scan, bool alone);
   Result<memory::PageSet> compare(Member& member, const memory::Scan& scan, memory::Access access);
   memory::PageSink sink_for(const Member& member);
-  Status share_with_parent(const Member& member, memory::Scan* scan);
+  const Member* parent_of(const Member& member) const;  // null: none in the group
+  Status share(ObjectId space, ObjectId parent, const memory::PageSet& pages);
+  Result<memory::PageSet> share_with_parent(const Member& member, memory::Scan* scan);
   static store::Zeros zeros_in(const Member& member, uint64_t first_page, size_t bytes);
+
+  // Pages of a new process that its parent has put only when what is held is copied.
+  struct SharedLater {
+    ObjectId space, parent;
+    memory::PageSet pages;
+  };
 
   GroupState& state_;
   std::map<pid_t, memory::PageSet> passed_;  // what passes yielded
+  // Of each process that was looked at, by passes or by the cut: what of that the epoch is still to
+  // get, because it was protected ahead, is held, or is shared later. The epoch has it as it was
+  // before, or not at all.
+  std::map<pid_t, memory::PageSet> owed_;
+  std::vector<SharedLater> shared_later_;  // parents before children
   store::EpochWriter* writer_ = nullptr;
   std::vector<pid_t> order_;
   uint64_t last_pass_pages_ = 0;

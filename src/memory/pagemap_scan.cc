@@ -46,7 +46,11 @@ Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
   if (mode == Mode::kCut) return cut(areas);
   if (areas.empty()) return Scan{};
   follow_guide();
-  if (PD_TRY(may_read_directly(pid_))) return Scan{};
+  if (PD_TRY(may_read_directly(pid_))) {
+    Scan nothing;
+    nothing.put_off = true;
+    return nothing;
+  }
   Scan scan = PD_TRY(pass(areas, mode));
   // If a direct read began meanwhile, nothing that was protected now may count as unwritten.
   if (PD_TRY(may_read_directly(pid_))) {
@@ -90,7 +94,9 @@ Result<Scan> PagemapScanTracker::pass(std::span<const Area> areas, Mode mode) {
   scope_.settle_written(written);
   if (mode == Mode::kAhead) {
     ahead_ = ahead_.united(written);
-    return Scan();
+    Scan scan;
+    scan.data = ahead_;
+    return scan;
   }
   return ledger_.settle_written(pages_of(areas, AreaKind::kAnonymous));
 }

@@ -52,7 +52,7 @@ enum class Mode : uint8_t {
   // a caller who expects that stops both, scans, lets them run and then copies.
   kPrecopy,
   // The same, but what is found is not to be copied yet: the next cut yields it, and has less to
-  // look for.
+  // look for. `data` is all that passes of this mode have found since the last cut.
   kAhead,
   kCut,  // every thread is stopped: the result is exact
 };
@@ -65,6 +65,7 @@ struct Scan {
   // statistics).
   uint64_t newly_tracked_pages = 0;
   uint64_t looked_pages = 0;  // kCut: of the page tables, holes included (for statistics)
+  bool put_off = false;       // not kCut: cannot be done now, what was written was not looked for
 };
 
 enum class TrackerKind : uint8_t {
