@@ -118,11 +118,13 @@ class Checkpoint {
     timing_.mark("precopy");
     report_.precopy_us = timing_.last_us();
     PD_TRY(stop_and_capture());
-    if (!PD_TRY(memory_.copy_held())) {
+    if (!PD_TRY(memory_.copy_the_rest())) {
       start_over();
       PD_TRY(stop_and_capture());
     }
     report_.pages = memory_.pages();
+    report_.held_pages = memory_.held_pages();
+    report_.hot_pages = memory_.hot_pages();
     PD_TRY(put_records());
     PD_TRY(fault_point("records"));
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
@@ -498,6 +500,7 @@ class Checkpoint {
            ",\"pages\":" + std::to_string(report_.pages) +
            ",\"stop_pages\":" + std::to_string(state_.cut_pages) +
            ",\"held_pages\":" + std::to_string(memory_.held_pages()) +
+           ",\"hot_pages\":" + std::to_string(memory_.hot_pages()) +
            ",\"timing\":" + timing_.json() + "}";
   }
 

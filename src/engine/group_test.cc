@@ -295,26 +295,30 @@ uint64_t part_us(const CheckpointReport& report, const std::string& name) {
   return std::strtoull(report.timing_json.c_str() + at + name.size() + 3, nullptr, 10);
 }
 
-// Writes 10 MB again and again, so that passes before a stop only look where, because it is held.
-// What else it does in each round, perl.
-std::vector<std::string> busy_writer(const std::string& more) {
+// Writes so many bytes of 100 MB again and again; 10 MB, and passes before a stop only look where,
+// because it is held. What else it does in each round, perl.
+std::vector<std::string> busy_writer(const std::string& bytes, const std::string& more) {
   return {"perl", "-e",
           "my $x = 'x' x 100e6; open(my $r, '>', 'ready'); print $r 'x'; close $r; my $f;"
-          "for (;;) { for (my $i = 0; $i < 10e6; $i += 4096) { substr($x, $i, 1) = 'y'; }" +
-              more + " select(undef, undef, undef, 0.002); }"};
+          "for (;;) { for (my $i = 0; $i < " +
+              bytes + "; $i += 4096) { substr($x, $i, 1) = 'y'; }" + more +
+              " select(undef, undef, undef, 0.002); }"};
 }
 
 class HoldingGroupTest : public GroupTest {
  protected:
-  // Saved until pages are held.
-  std::unique_ptr<Group> start_writer(const std::string& more) {
+  // Saved until pages are held, or are hot.
+  std::unique_ptr<Group> start_writer(const std::string& more, const std::string& bytes = "10e6",
+                                      const char* hot_pages_max = "0") {
     EXPECT_EQ(setenv("PERDURE_GUIDED_PAGES_MIN", "0", 1), 0);
     EXPECT_EQ(setenv("PERDURE_HELD_PAGES_MIN", "1", 1), 0);
-    std::unique_ptr<Group> group = start(busy_writer(more));
+    EXPECT_EQ(setenv("PERDURE_HOT_PAGES_MAX", hot_pages_max, 1), 0);
+    std::unique_ptr<Group> group = start(busy_writer(bytes, more));
     EXPECT_EQ(unsetenv("PERDURE_GUIDED_PAGES_MIN"), 0);
     EXPECT_EQ(unsetenv("PERDURE_HELD_PAGES_MIN"), 0);
+    EXPECT_EQ(unsetenv("PERDURE_HOT_PAGES_MAX"), 0);
     wait_for_file("ready");
-    for (int epoch = 0; epoch < 5 && group != nullptr; ++epoch, usleep(20'000))
+    for (int epoch = 0; epoch < 10 && group != nullptr; ++epoch, usleep(20'000))
       expect_ok(group->checkpoint({}));
     return group;
   }
@@ -328,29 +332,47 @@ class HoldingGroupTest : public GroupTest {
 #define SKIP_WITHOUT_GUIDE() \
   if (!memory::probe_tracker_features("").write_guide) GTEST_SKIP() << "no write_guide"
 
-// Forks between two rounds, in which it has written pages that are held: what the child shares with
-// it is what it was at the fork, not what the epoch before has.
-TEST_F(HoldingGroupTest, AChildHasWhatItsParentHeld) {
+// Forks between two rounds, in which it has written pages that are held, or hot: what the child
+// shares with it is what it was at the fork, not what the epoch before has.
+class ForkTest : public HoldingGroupTest {
+ protected:
+  void fork_and_look(const std::string& bytes, const char* hot_pages_max) {
+    const std::string pages = "(my $i = 1; $i < " + bytes + "; $i += 4096)";
+    std::unique_ptr<Group> group = start_writer(
+        "$n++; for " + pages + " { substr($x, $i, 8) = pack('Q', $n); }" +
+            "if (-e 'fork' && fork() == 0) {"
+            "  open(my $r, '>', 'forked'); print $r 'x'; close $r;"
+            "  select(undef, undef, undef, 0.001) while (!-e 'check'); my $bad = 0;"
+            "  for " +
+            pages + " { $bad++ if unpack('Q', substr($x, $i, 8)) != $n; }" +
+            "  open(my $v, '>', 'verdict'); print $v $bad ? \"$bad pages\" : 'whole'; exit 0; }"
+            "if (-e 'fork') { select(undef, undef, undef, 0.001) while (!-e 'check'); wait; exit "
+            "0; }",
+        bytes, hot_pages_max);
+    ASSERT_NE(group, nullptr);
+    std::ofstream(folder_ + "/fork") << "x";
+    wait_for_file("forked");
+    const Result<CheckpointReport> report = group->checkpoint({});
+    expect_ok(report);
+    const bool hot = report->hot_pages > 100, held = report->held_pages > 100;
+    EXPECT_TRUE(*hot_pages_max == '0' ? held : hot);  // or this would show nothing
+    lose(std::move(group));
+    std::ofstream(folder_ + "/check") << "x";
+    std::unique_ptr<Group> again = restore();
+    ASSERT_NE(again, nullptr);
+    EXPECT_EQ(wait_end(again.get()), 0);
+    EXPECT_EQ(read_file("verdict"), "whole");
+  }
+};
+
+TEST_F(ForkTest, AChildHasWhatItsParentHeld) {
   SKIP_WITHOUT_GUIDE();
-  std::unique_ptr<Group> group = start_writer(
-      "$n++; for (my $i = 1; $i < 10e6; $i += 4096) { substr($x, $i, 8) = pack('Q', $n); }"
-      "if (-e 'fork' && fork() == 0) {"
-      "  open(my $r, '>', 'forked'); print $r 'x'; close $r;"
-      "  select(undef, undef, undef, 0.001) while (!-e 'check'); my $bad = 0;"
-      "  for (my $i = 1; $i < 10e6; $i += 4096) {"
-      "    $bad++ if unpack('Q', substr($x, $i, 8)) != $n; }"
-      "  open(my $v, '>', 'verdict'); print $v $bad ? \"$bad pages\" : 'whole'; exit 0; }"
-      "if (-e 'fork') { select(undef, undef, undef, 0.001) while (!-e 'check'); wait; exit 0; }");
-  ASSERT_NE(group, nullptr);
-  std::ofstream(folder_ + "/fork") << "x";
-  wait_for_file("forked");
-  expect_ok(group->checkpoint({}));
-  lose(std::move(group));
-  std::ofstream(folder_ + "/check") << "x";
-  std::unique_ptr<Group> again = restore();
-  ASSERT_NE(again, nullptr);
-  EXPECT_EQ(wait_end(again.get()), 0);
-  EXPECT_EQ(read_file("verdict"), "whole");
+  fork_and_look("10e6", "0");
+}
+
+TEST_F(ForkTest, AChildHasHotPagesOfItsParent) {
+  SKIP_WITHOUT_GUIDE();
+  fork_and_look("1e6", "1024");
 }
 
 // While a file `refuse` is there, the program has something open that cannot be saved.

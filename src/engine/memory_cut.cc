@@ -81,7 +81,7 @@ Status MemoryCut::look_ahead() {
 
 Result<uint64_t> MemoryCut::protect_ahead(Member* member) {
   memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kAhead));
-  if (!scan.put_off) owed_[member->memo.pid] = std::move(scan.data);
+  if (!scan.put_off) owed_[member->memo.pid] = scan.data.united(member->tracker->hot());
   return 0;
 }
 
@@ -110,7 +110,7 @@ Result<uint64_t> MemoryCut::pass_over(Member* member) {
   memory::PageSet owed;
   if (member->fresh) owed = PD_TRY(share_with_parent(*member, &scan));
   member->tracker->give_back(owed);
-  if (!scan.put_off) owed_[member->memo.pid] = std::move(owed);
+  if (!scan.put_off) owed_[member->memo.pid] = owed.united(member->tracker->hot());
   // A process that is alone may get a child while it runs, but what it has written since the last
   // epoch is its own until then. A new one may share with its parent.
   memory::PageSet unread = PD_TRY(copy(*member, scan, order_.size() == 1 && !member->fresh));
@@ -179,7 +179,8 @@ Status MemoryCut::cut(const capture::CollectedProcess& collected, bool alone,
     owed = hold(collected.view.pid, scan.data);
     scan.data = scan.data.without(owed);
   }
-  owed_[collected.view.pid] = std::move(owed);
+  owed_[collected.view.pid] = owed.united(member.tracker->hot());
+  if (!member.tracker->hot().empty()) hot_.push_back(collected.view.pid);
   alone_ = alone;
   memory::PageSet unread = PD_TRY(copy(member, scan, alone));
   if (unread.empty()) return {};
@@ -197,7 +198,7 @@ memory::PageSet MemoryCut::hold(pid_t pid, const memory::PageSet& data) {
   return held;
 }
 
-Result<bool> MemoryCut::copy_held() {
+Result<bool> MemoryCut::copy_the_rest() {
   bool all = true;
   for (const pid_t pid : held_) {
     Member& member = state_.members.at(pid);
@@ -215,6 +216,14 @@ Result<bool> MemoryCut::copy_held() {
   held_.clear();
   may_hold_ = all;
   owed_.clear();
+  const uint64_t others = pages_;
+  hot_pages_ = 0;
+  for (const pid_t pid : std::exchange(hot_, {})) {
+    const Member& member = state_.members.at(pid);
+    hot_pages_ += member.tracker->hot().pages();
+    if (all) PD_TRY(member.tracker->pass_on_hot(sink_for(member)));
+  }
+  hot_pages_changed_ = pages_ - others;
   for (const SharedLater& later : std::exchange(shared_later_, {})) {
     if (all) PD_TRY(share(later.space, later.parent, later.pages));
   }
@@ -223,9 +232,12 @@ Result<bool> MemoryCut::copy_held() {
 
 void MemoryCut::prepare_next() {
   state_.held_pages = held_pages_;
-  state_.epoch_pages = pages_;
+  state_.epoch_pages = pages_ - hot_pages_changed_;
   if (state_.hold_losses > 0) --state_.hold_losses;
   if (!may_hold_) state_.hold_losses += kLossCost;
+  for (auto& [pid, member] : state_.members) {
+    if (member.tracker != nullptr) member.tracker->learn();
+  }
   if (state_.cut_pages + held_pages_ < state_.tracker_features.held_pages_min) return;
   for (auto& [pid, member] : state_.members) {
     if (member.tracker != nullptr && !member.fresh)

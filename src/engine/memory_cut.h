@@ -37,16 +37,18 @@ class MemoryCut {
   // The window's share of one process's pages; alone: it is the group's only one. Guard pages go
   // into its record.
   Status cut(const capture::CollectedProcess& collected, bool alone, object::Graph* graph);
-  // The group runs again: copies the pages that cut() left for this. False if some of them are
-  // lost, so that the group has to be stopped once more; then none are left any more.
-  Result<bool> copy_held();
+  // The group runs again: puts the pages that cut() left for this: held ones, hot ones, and what
+  // children share of them. False if some of them are lost, so that the group has to be stopped
+  // once more; then none are left any more.
+  Result<bool> copy_the_rest();
   // After that, in no hurry.
   void prepare_next();
   // The same for memory that is no process's own.
   Status cut_shared(const capture::MemoryObjects& objects, object::Graph* graph);
 
   uint64_t pages() const { return pages_; }                // copied so far
-  uint64_t held_pages() const { return held_pages_; }      // left for copy_held(), so far
+  uint64_t held_pages() const { return held_pages_; }      // left for copy_the_rest(), so far
+  uint64_t hot_pages() const { return hot_pages_; }        // of the last cut
   uint64_t looked_pages() const { return looked_pages_; }  // of page tables, in the window
 
  private:
@@ -81,8 +83,9 @@ class MemoryCut {
   uint64_t last_pass_pages_ = 0;
   bool may_hold_ = true;
   std::vector<pid_t> held_;  // processes that have pages that are held
+  std::vector<pid_t> hot_;   // or hot
   bool alone_ = false;       // of them
-  uint64_t held_pages_ = 0;
+  uint64_t held_pages_ = 0, hot_pages_ = 0, hot_pages_changed_ = 0;
   uint64_t pages_ = 0;
   uint64_t looked_pages_ = 0;
 };

@@ -30,6 +30,11 @@ Result<std::unique_ptr<GroupState>> GroupState::create(std::string name,
   if (const char* pages = std::getenv("PERDURE_HELD_PAGES_MIN")) {
     tracking.held_pages_min = std::strtoull(pages, nullptr, 10);
   }
+  // For tests: whatever a fault costs.
+  if (const char* pages = std::getenv("PERDURE_HOT_PAGES_MAX")) {
+    tracking.hot_pages_max = std::strtoull(pages, nullptr, 10);
+    tracking.hot_fault_ns_min = 0;
+  }
   memory::Copier copier = PD_TRY(memory::Copier::create(memory::Copier::Populate::kOnUse));
   auto state = std::make_unique<GroupState>(std::move(name), std::move(store), features, tracking,
                                             std::move(copier));

@@ -26,6 +26,7 @@ class Guided : public testing::Test {
   void SetUp() override {
     features_ = probe_tracker_features("");
     features_.guided_pages_min = 0;
+    features_.hot_fault_ns_min = 0;
     if (best_tracker(features_) != TrackerKind::kPagemapScan) GTEST_SKIP() << "no pagemap_scan";
     if (guide_.get() == nullptr) GTEST_SKIP() << "no write_guide";
   }
@@ -48,14 +49,19 @@ class Guided : public testing::Test {
     auto scan = tracker_->scan(areas(target), Mode::kCut);
     PD_ASSERT(scan.ok());
     mirror_.apply(target.pid(), *scan);
+    if (learns_) mirror_.apply_hot(tracker_.get());
     return std::move(*scan);
   }
+
+  uint64_t follow_random_changes();
 
   TrackerFeatures features_;
   LazyGuide guide_{LazyGuide::Use::kAllowed};
   std::unique_ptr<Tracker> tracker_;
   Mirror mirror_;
   uint64_t start_ = 0;
+  bool learns_ = false;    // which pages are hot
+  uint64_t hot_cuts_ = 0;  // in which some were
 };
 
 TEST_F(Guided, ACutLooksOnlyWhereSomethingHappened) {
@@ -191,13 +197,26 @@ TEST_F(Guided, WritersOfTheSamePagesDuringPassesLoseNothing) {
 }
 
 TEST_F(Guided, RandomChangesOfEveryKindAreFollowedExactly) {
+  // Most cuts were guided, or the test would show nothing.
+  EXPECT_LT(follow_random_changes(), kBlocks * kPagesOfBlock * 2 / 3);
+}
+
+// Among pages that are written before each cut, so that they are hot most of the time.
+TEST_F(Guided, RandomChangesAmongHotPagesAreFollowedExactly) {
+  learns_ = true;
+  follow_random_changes();
+  EXPECT_GT(hot_cuts_, 50u);
+}
+
+// Returns the pages that a cut looked at, on average.
+uint64_t Guided::follow_random_changes() {
   Fd zero = Fd::adopt(open("/dev/zero", O_RDONLY | O_CLOEXEC));
   Fd direct = direct_file();
   const Files files{zero.get(), direct.get()};
   std::random_device device;
   uint64_t looked = 0, cuts = 0;
   for (unsigned seed : {1u, 2u, 3u, device()}) {
-    Target target([&](Gate& gate) { change_at_random(gate, seed, files, 1); });
+    Target target([&](Gate& gate) { change_at_random(gate, seed, files, 1, learns_); });
     mirror_ = Mirror();
     track(target);
     cut(target);
@@ -211,11 +230,11 @@ TEST_F(Guided, RandomChangesOfEveryKindAreFollowedExactly) {
       const Scan scan = cut(target);
       looked += scan.looked_pages;
       ++cuts;
+      if (!tracker_->hot().empty()) ++hot_cuts_;
       mirror_.expect_equal(target.pid(), start_, start_ + kBlocks * kBlock);
     }
   }
-  // Most cuts were guided, or the test would show nothing.
-  EXPECT_LT(looked / cuts, kBlocks * kPagesOfBlock * 2 / 3);
+  return looked / cuts;
 }
 
 }  // namespace

@@ -73,15 +73,13 @@ Result<PageSet> PageWalker::scan_written_again(const Fd& pagemap, uint64_t start
   return written;
 }
 
-Result<PageSet> PageWalker::protect(const Fd& pagemap, const PageSet& written) {
+Result<PageSet> PageWalker::protect(const Fd& pagemap, const PageSet& written,
+                                    const PageSet& never) {
   PageSet found;
-  const std::vector<PageRun>& runs = written.runs();
-  for (size_t at = 0; at < runs.size();) {
-    const uint64_t start = runs[at].first;
-    uint64_t end = runs[at].end();
-    for (++at; at < runs.size() && runs[at].first - end < kGapPages; ++at) end = runs[at].end();
-    const PageSet part = PD_TRY(scan_written(pagemap, start << kPageShift, end << kPageShift));
-    for (const PageRun& run : part.runs()) found.add(run);
+  for (const PageRun& run : written.coalesced(kGapPages - 1).without(never).runs()) {
+    const PageSet part =
+        PD_TRY(scan_written(pagemap, run.first << kPageShift, run.end() << kPageShift));
+    for (const PageRun& each : part.runs()) found.add(each);
   }
   return found;
 }

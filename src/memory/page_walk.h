@@ -31,8 +31,8 @@ class PageWalker {
   // that lost it meanwhile counts as written.
   Result<PageSet> scan_written_again(const Fd& pagemap, uint64_t start, uint64_t end);
   // The same for a stopped process of which it is known where to look: `written` is what look()
-  // found.
-  Result<PageSet> protect(const Fd& pagemap, const PageSet& written);
+  // found. Pages of `never` stay as they are.
+  Result<PageSet> protect(const Fd& pagemap, const PageSet& written, const PageSet& never);
   // What one walk tells of a stopped process.
   struct Look {
     PageSet written;  // as scan_written() would find them; they stay unprotected

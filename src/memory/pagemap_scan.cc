@@ -12,6 +12,7 @@
 #include "kernel/memory.h"
 #include "memory/areas.h"
 #include "memory/direct_io.h"
+#include "memory/fault_cost.h"
 #include "memory/held_copier.h"
 
 namespace perdure::memory {
@@ -29,6 +30,20 @@ PageSet known_stretches(const PageSet& places, const PageSet& known) {
     if (run == *place || run.count >= kGapPages) stretches.add(run);
   }
   return stretches;
+}
+
+// The cut looks at pages that are not hot any more, and not at those that are.
+void mind_hot_pages(const HotPages& hot, const PageSet& span, Places* places) {
+  const PageSet left = hot.left().coalesced(kGapPages).intersected(span);
+  if (!left.empty()) {
+    places->look = places->look.united(left);
+    places->only_faults = places->only_faults.without(left);
+    places->ahead = places->ahead.without(left);
+  }
+  if (hot.pages().empty()) return;
+  places->look = places->look.without(hot.pages());
+  places->only_faults = places->only_faults.without(hot.pages());
+  places->unregistered = places->unregistered.without(hot.pages());
 }
 
 }  // namespace
@@ -86,7 +101,8 @@ void PagemapScanTracker::follow_guide() {
 Result<Scan> PagemapScanTracker::pass(std::span<const Area> areas, Mode mode) {
   // Opened each time, because the descriptor stays with the address space that the process has now.
   const Fd pagemap = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
-  const Places places = scope_.places_for_pass(areas, ledger_);
+  Places places = scope_.places_for_pass(areas, ledger_);
+  places.look = places.look.without(hot_.pages());
   const PageSet filled = served_ ? PageSet() : known_stretches(places.look, ledger_.known());
   const PageSet written =
       PD_TRY(scan_written(pagemap, filled, Before::kFilled))
@@ -98,21 +114,31 @@ Result<Scan> PagemapScanTracker::pass(std::span<const Area> areas, Mode mode) {
     scan.data = ahead_;
     return scan;
   }
-  return ledger_.settle_written(pages_of(areas, AreaKind::kAnonymous));
+  Scan scan = ledger_.settle_written(pages_of(areas, AreaKind::kAnonymous).without(hot_.pages()));
+  yielded_ = yielded_.united(scan.data);
+  return scan;
 }
 
 Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   PD_ASSERT(held_.empty());
   protected_.clear();
   const PageSet ahead = std::exchange(ahead_, {});
-  if (areas.empty()) return ledger_.settle({});
+  if (areas.empty()) {
+    PD_TRY(hot_.read(pid_, {}));
+    return ledger_.settle({});
+  }
   cut_pagemap_ = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
   const Fd& pagemap = cut_pagemap_;
-  const Places places = scope_.places_for_cut(areas, ledger_, ahead);
   const PageSet all = pages_of(areas);
-  const PageSet anonymous = places.look.intersected(pages_of(areas, AreaKind::kAnonymous));
+  const PageSet all_anonymous = pages_of(areas, AreaKind::kAnonymous);
   PageSet span;
   span.add_bytes(areas.front().start, areas.back().end);
+  Places places = scope_.places_for_cut(areas, ledger_, ahead);
+  // To read a page that was dropped fills it, or the whole block, without a fault that the guide
+  // would tell.
+  PD_TRY(hot_.read(pid_, all_anonymous.without(scope_.called())));
+  mind_hot_pages(hot_, span, &places);
+  const PageSet anonymous = places.look.intersected(all_anonymous);
   const PageSet faulted = places.only_faults.intersected(span);
   const PageSet looked = places.look.without(places.only_faults).intersected(span);
   const PageSet filled_before = known_stretches(faulted, ledger_.known());
@@ -126,7 +152,7 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   }
   const PageSet seen = looked.united(read.coalesced(kGapPages));
   const PageWalker::Look found = PD_TRY(look(pagemap, seen));
-  const PageSet more = PD_TRY(walker_.protect(pagemap, found.written));
+  const PageSet more = PD_TRY(walker_.protect(pagemap, found.written, hot_.pages()));
   ledger_.note_written(more);
   written = written.united(places.ahead);
   protected_ = faulted.united(more).united(places.ahead);
@@ -143,7 +169,7 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   const PageSet populated = anonymous.united(places.ahead).intersected(filled).united(in_files);
   const std::vector<Area> registered = PD_TRY(register_areas(places, areas, populated));
   Scan scan = places.everything
-                  ? ledger_.settle(populated)
+                  ? ledger_.settle(populated.united(hot_.pages()))
                   : ledger_.settle_within(places.look.united(places.ahead), populated);
   if (places.everything) resident_pages_ = populated.pages();
   guard_pages_ = guard_pages_.without(seen).united(found.guard).intersected(all);
@@ -151,6 +177,8 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   scan.newly_tracked_pages = fresh.pages();
   scan.looked_pages = places.look.pages();
   scope_.settle(areas, registered);
+  hot_.forget_left();
+  yielded_ = yielded_.united(scan.data).intersected(all_anonymous);
   return scan;
 }
 
@@ -218,6 +246,12 @@ Result<std::vector<Area>> PagemapScanTracker::register_areas(const Places& place
 
 PagemapScanTracker::~PagemapScanTracker() {
   if (!held_.empty()) scope_.space()->release(held_);
+}
+
+// To read a page that a pager still has to bring would wait for it.
+void PagemapScanTracker::learn() {
+  const PageSet written = std::exchange(yielded_, {});
+  if (!served_ && write_fault_ns() >= hot_fault_ns_min_) hot_.learn(written);
 }
 
 PageSet PagemapScanTracker::hold(const PageSet& data) {

@@ -8,6 +8,8 @@
 // reported; hence everything that differs from what was reported last is reported. A guide only
 // tells where nothing of all that can have happened (write_guide.h). Pages that were
 // never touched are left alone: once they get content, they are unprotected.
+// Hot pages have no protection and are not looked at (hot_pages.h); when they are not hot any more,
+// the next cut looks where they were.
 // A pager of a lazy restore has registered its ranges itself, and places pages protected; so they
 // count as written only once they were. A page that is missing must not be protected: no page of
 // zeros could be put there. Hence there, only what has content is ever asked for.
@@ -18,6 +20,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "memory/hot_pages.h"
 #include "memory/page_hashes.h"
 #include "memory/page_ledger.h"
 #include "memory/page_walk.h"
@@ -44,6 +47,9 @@ class PagemapScanTracker final : public Tracker {
   Result<PageSet> copy_held(Copier& copier, const PageSink& sink, Access access,
                             const PageRoom& room) override;
   void make_room_to_hold(uint64_t pages) override;
+  const PageSet& hot() const override { return hot_.pages(); }
+  Status pass_on_hot(const PageSink& sink) override { return hot_.pass_on(sink); }
+  void learn() override;
 
   // Only create() can make an Enabled: the descriptor has the feature on.
   class Enabled {
@@ -55,7 +61,9 @@ class PagemapScanTracker final : public Tracker {
         uffd_(std::move(uffd)),
         walker_(features),
         guide_(guide),
-        guided_pages_min_(features.guided_pages_min) {}
+        guided_pages_min_(features.guided_pages_min),
+        hot_fault_ns_min_(features.hot_fault_ns_min),
+        hot_(features.hot_pages_max) {}
 
  private:
   Result<Scan> pass(std::span<const Area> areas, Mode mode);
@@ -85,6 +93,9 @@ class PagemapScanTracker final : public Tracker {
   PageSet protected_;  // where all that has content is, as of the last cut
   Fd cut_pagemap_;     // of the address space that it looked at
   PageSet held_;
+  uint64_t hot_fault_ns_min_;
+  HotPages hot_;
+  PageSet yielded_;      // as data since the last learn(); of the areas of the last cut
   bool served_ = false;  // by a pager, which protects what it places
   PageSet missing_;      // that it has not placed yet
   PageSet elusive_;      // were lost when they were held: they are copied in the stop

@@ -44,6 +44,9 @@ class ScanScope {
   // was found written in a pass, and is protected since.
   Places places_for_cut(std::span<const Area> areas, const PageLedger& ledger,
                         const PageSet& ahead);
+  // Since the last settle(), as of the last places_for_cut(): where the guide tells of calls that
+  // change pages.
+  PageSet called() const { return space_ == nullptr ? PageSet() : space_->called(); }
   // Of the pages that faulted since the last settle(), those of `among` that are not in `written`.
   PageSet faulted_for_reading(std::span<const Area> areas, const PageSet& among,
                               const PageSet& written) const {

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "kernel/abi/pagemap.h"
+#include "kernel/memory.h"
 #include "kernel/proc/maps.h"
 #include "memory/copy.h"
 #include "memory/test_target.h"
@@ -28,19 +30,7 @@ class Mirror {
     for (const PageRun& run : scan.absent.runs()) {
       for (uint64_t page = run.first; page < run.end(); ++page) pages_.erase(page);
     }
-    Result<PageSet> unreadable =
-        copier_.copy(pid, scan.data, [&](uint64_t first, Bytes bytes) -> Status {
-          for (size_t at = 0; at < bytes.size(); at += kPageSize) {
-            Bytes page = bytes.subspan(at, kPageSize);
-            copied_ += 1;
-            if (all_zero(page)) {
-              pages_.erase(first + at / kPageSize);
-            } else {
-              pages_[first + at / kPageSize].assign(page.begin(), page.end());
-            }
-          }
-          return {};
-        });
+    Result<PageSet> unreadable = copier_.copy(pid, scan.data, sink());
     ASSERT_TRUE(unreadable.ok()) << unreadable.error().to_string();
     if (give_back_to != nullptr) {
       give_back_to->give_back(*unreadable);
@@ -48,6 +38,13 @@ class Mirror {
       EXPECT_TRUE(unreadable->empty());
     }
     guard_ = scan.guard;
+  }
+
+  // What it does after a cut.
+  void apply_hot(Tracker* tracker) {
+    const Status status = tracker->pass_on_hot(sink());
+    ASSERT_TRUE(status.ok()) << status.error().to_string();
+    tracker->learn();
   }
 
   // Compares every page of the process's private mappings that lie in [start, end) with the mirror.
@@ -60,7 +57,7 @@ class Mirror {
       if (entry.shared || entry.path.starts_with("[v") || entry.end <= start || entry.start >= end)
         continue;
       mapped.add_bytes(entry.start, entry.end);
-      expect_entry(mem, entry, std::max(start, entry.start), std::min(end, entry.end));
+      expect_entry(pid, mem, entry, std::max(start, entry.start), std::min(end, entry.end));
     }
     for (const auto& [page, bytes] : pages_) {
       bool inside = page << kPageShift >= start && page << kPageShift < end;
@@ -72,7 +69,33 @@ class Mirror {
   size_t size() const { return pages_.size(); }
 
  private:
-  void expect_entry(const Fd& mem, const kernel::proc::MapsEntry& entry, uint64_t start,
+  PageSink sink() {
+    return [this](uint64_t first, Bytes bytes) -> Status {
+      for (size_t at = 0; at < bytes.size(); at += kPageSize) {
+        Bytes page = bytes.subspan(at, kPageSize);
+        copied_ += 1;
+        if (all_zero(page)) {
+          pages_.erase(first + at / kPageSize);
+        } else {
+          pages_[first + at / kPageSize].assign(page.begin(), page.end());
+        }
+      }
+      return {};
+    };
+  }
+  static constexpr uint64_t kThere =
+      kernel::abi::kEntryPresent | kernel::abi::kEntrySwapped | kernel::abi::kEntryGuard;
+  static std::vector<uint64_t> pagemap_of(pid_t pid, uint64_t start, uint64_t end) {
+    const Fd pagemap = kernel::open_proc_file(pid, "pagemap", O_RDONLY).value();
+    std::vector<uint64_t> entries((end - start) >> kPageShift);
+    for (size_t at = 0; at < entries.size();) {
+      at +=
+          kernel::read_pagemap(pagemap, (start >> kPageShift) + at, std::span(entries).subspan(at))
+              .value();
+    }
+    return entries;
+  }
+  void expect_entry(pid_t pid, const Fd& mem, const kernel::proc::MapsEntry& entry, uint64_t start,
                     uint64_t end) const {
     std::vector<uint8_t> actual(kPageSize), expected(kPageSize);
     Fd file;
@@ -80,9 +103,16 @@ class Mirror {
       std::string link = "/proc/" + std::to_string(getpid()) + "/root" + entry.path;
       file = Fd::adopt(open(link.c_str(), O_RDONLY | O_CLOEXEC));
     }
+    const std::vector<uint64_t> entries = pagemap_of(pid, start, end);
     for (uint64_t at = start; at < end; at += kPageSize) {
       uint64_t page = at >> kPageShift;
-      Result<size_t> got = kernel::read_process_mem(mem, RemoteAddr(at), actual);
+      const uint64_t bits = entries[(at - start) >> kPageShift];
+      // To read a page that is not there may fill it, which no guide tells of the tracker's own
+      // process.
+      const bool untouched = entry.path.empty() && (bits & kThere) == 0;
+      std::fill(actual.begin(), actual.end(), 0);
+      Result<size_t> got = untouched ? Result<size_t>(kPageSize)
+                                     : kernel::read_process_mem(mem, RemoteAddr(at), actual);
       auto stored = pages_.find(page);
       if (!got.ok()) {  // a guard page, or beyond the end of the file
         EXPECT_TRUE(stored == pages_.end())

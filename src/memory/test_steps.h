@@ -214,16 +214,28 @@ inline Fd direct_file() {
   return direct;
 }
 
+// The same pages each time, but for some, and at times none in a block for a while.
+inline void heat(std::mt19937& random, uint8_t* arena, size_t round) {
+  for (size_t block = 0; block < kBlocks; ++block) {
+    if ((round / 12 + block) % 4 == 0) continue;
+    for (const size_t page : {1, 2, 5, 9, 501}) {
+      if (random() % 16 != 0) write_by_pipe(arena + block * kBlock + page * kPageSize, random());
+    }
+  }
+}
+
 // What a child does for ever: so many steps, then it meets the test. The arena has some pages in
 // each block at the start, and the test is told where it is.
-inline void change_at_random(Target::Gate& gate, unsigned seed, const Files& files, int steps) {
+inline void change_at_random(Target::Gate& gate, unsigned seed, const Files& files, int steps,
+                             bool heats = false) {
   std::mt19937 random(seed);
   uint8_t* arena = map_arena();
   for (size_t block = 0; block < kBlocks; ++block) {
     memset(arena + block * kBlock, static_cast<int>(block), 24 * kPageSize);
   }
   gate.meet(reinterpret_cast<uint64_t>(arena));
-  while (true) {
+  for (size_t round = 0;; ++round) {
+    if (heats) heat(random, arena, round);
     for (int at = 0; at < steps; ++at) step(random, arena, files);
     gate.meet();
   }

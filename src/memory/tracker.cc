@@ -42,6 +42,11 @@ TrackerFeatures probe_tracker_features(std::string_view disabled) {
   return features;
 }
 
+const PageSet& Tracker::hot() const {
+  static const PageSet kNone;
+  return kNone;
+}
+
 TrackerKind best_tracker(const TrackerFeatures& features) {
   if (features.pagemap_scan && features.wp_async) return TrackerKind::kPagemapScan;
   return features.soft_dirty ? TrackerKind::kSoftDirty : TrackerKind::kFull;

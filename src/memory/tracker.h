@@ -5,9 +5,9 @@
 // Invariants that every implementation keeps:
 //  - A scan with Mode::kCut of a stopped process yields in `data` every page whose content may
 //  differ from what earlier
-//    scans of this tracker yielded, and in `absent` every page that earlier scans yielded and that
-//    now has no content of its own. Applying `absent` (erase), then `data` (copy), to the pages of
-//    the last epoch gives the pages of this one.
+//    scans of this tracker yielded, unless it is hot, and in `absent` every page that earlier scans
+//    yielded and that now has no content of its own. Applying `absent` (erase), then `data` (copy),
+//    to the pages of the last epoch gives the pages of this one.
 //  - A page is forgotten only after it was yielded. What was yielded but could not be stored goes
 //  back by give_back().
 //  - Pages that read as the file's (file mappings) or as zeros because nobody wrote them are in
@@ -88,6 +88,10 @@ struct TrackerFeatures {
   uint64_t guided_pages_min = 16384;
   // Fewer pages are copied as fast as they are held.
   uint64_t held_pages_min = 16;
+  // Pages that are written all the time are copied in each stop, up to so many of a process, where
+  // a write fault costs so much.
+  uint64_t hot_pages_max = 1024;
+  uint64_t hot_fault_ns_min = 5000;
 };
 TrackerFeatures probe_tracker_features(std::string_view disabled);
 TrackerKind best_tracker(const TrackerFeatures& features);
@@ -137,6 +141,19 @@ class Tracker {
   }
   // While nothing is held: how many pages it will be good to have room for. Takes milliseconds.
   virtual void make_room_to_hold(uint64_t pages) { (void)pages; }
+
+  // Pages that are written all the time: each kCut copies them itself, no scan yields them, and
+  // they are passed on when the process runs again.
+  virtual const PageSet& hot() const;
+  // After a kCut: passes on those that differ from what was passed on last. What the sink gets must
+  // reach the store, or this tracker has to be replaced.
+  virtual Status pass_on_hot(const PageSink& sink) {
+    (void)sink;
+    return {};
+  }
+  // After an epoch has all that: decides from what scans have yielded since the last call which
+  // pages are hot.
+  virtual void learn() {}
 
   // What earlier scans yielded as data and not as absent since, or was inherited.
   virtual const PageSet& known() const = 0;
