@@ -234,7 +234,7 @@ uint64_t Guided::follow_random_changes() {
       mirror_.expect_equal(target.pid(), start_, start_ + kBlocks * kBlock);
     }
   }
-  return looked / cuts;
+  return looked / std::max<uint64_t>(cuts, 1);
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ class PagemapScanTracker final : public Tracker {
   Status arm(std::span<const Area> areas) override;
   const PageSet& known() const override { return ledger_.known(); }
   bool inherit(const PageSet& pages) override;
-  void set_missing(PageSet pages) override { missing_ = std::move(pages); }
+  void set_missing(const PageSet& pages) override { missing_ = pages; }
   void give_back(const PageSet& pages) override { ledger_.give_back(pages); }
   bool may_hold() const override { return scope_.follows(); }
   PageSet hold(const PageSet& data) override;

@@ -153,7 +153,7 @@ class Served : public testing::TestWithParam<uint64_t> {
     while (state_.turns % 2 != 0) std::this_thread::yield();
     PageSet missing = book_->pending();
     missing_pages_ += missing.pages();
-    tracker_->set_missing(std::move(missing));
+    tracker_->set_missing(missing);
     const Scan scan = tracker_->scan(areas(), Mode::kCut).value();
     for (const PageRun& run : scan.absent.runs()) {
       for (uint64_t page = run.first; page < run.end(); ++page) epoch_.erase(page);

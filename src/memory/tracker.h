@@ -167,7 +167,7 @@ class Tracker {
     return false;
   }
   // Before each kCut of such a process, of known pages: those that are not there yet.
-  virtual void set_missing(PageSet pages) { PD_ASSERT(pages.empty()); }
+  virtual void set_missing(const PageSet& pages) { PD_ASSERT(pages.empty()); }
 
   // Pages that a scan yielded but that did not reach the store (a failed epoch, an unreadable
   // page): the next scan yields those of them that still have content, as data, and the others as
