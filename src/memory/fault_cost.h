@@ -6,7 +6,7 @@
 
 namespace perdure::memory {
 
-// Nanoseconds, the least of a few tries of this process, once measured; 0 if there is no
+// Nanoseconds, the median of a few tries of this process, measured once; 0 if there is no
 // asynchronous write protection. The first call takes as long as some twenty faults.
 uint64_t write_fault_ns();
 
