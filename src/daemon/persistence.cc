@@ -132,9 +132,10 @@ void Persistence::drop_old(uint64_t keep) {
   } else if (pacer_.period_ns() != 0) {
     kept = group_.retain(periodic_retention());
   }
-  if (kept.ok() || kept.error().message() == drop_failure_) return;
-  drop_failure_ = kept.error().message();
-  log_.warn("older epochs could not be dropped: " + kept.error().to_string());
+  if (kept.ok()) return drop_error_.reset();
+  Error error = Error(kept.error()).within("older epochs could not be dropped");
+  if (!drop_error_ || drop_error_->message() != error.message()) log_.warn(error.to_string());
+  drop_error_ = std::move(error);
 }
 
 void Persistence::describe(control::Persistence& reply) const {
@@ -145,7 +146,8 @@ void Persistence::describe(control::Persistence& reply) const {
   reply.set_durable(durable_);
   reply.set_missed(pacer_.missed());
   reply.set_failures(failures_);
-  if (last_error_) reply.set_last_error(last_error_->to_string());
+  const std::optional<Error>& error = last_error_ ? last_error_ : drop_error_;
+  if (error) reply.set_last_error(error->to_string());
   for (uint64_t count : stops_.counts()) reply.add_stop_histogram(count);
   reply.set_stop_max_us(stop_max_us_);
   reply.set_copied_bytes(copied_bytes_);

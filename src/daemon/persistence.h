@@ -61,8 +61,8 @@ class Persistence {
   uint64_t copied_bytes_ = 0, written_bytes_ = 0;
   uint64_t lag_last_ns_ = 0, lag_max_ns_ = 0;
   Epoch newest_captured_, newest_durable_;
-  std::optional<Error> last_error_;
-  std::string drop_failure_;  // the last one that was logged
+  // While it lasts: why the last epoch failed, and why older ones could not be dropped.
+  std::optional<Error> last_error_, drop_error_;
 };
 
 }  // namespace perdure::daemon

@@ -29,8 +29,9 @@ class TestGroup final : public GroupControl {
   }
   Status retain(const store::Retention& policy) override {
     kept = policy.newest;
-    return Ok{};
+    return retained;
   }
+  double slowdown() const override { return slow; }
   Status kill() override;
   Status detach() override;
   const std::string& name() const override { return name_; }
@@ -46,6 +47,8 @@ class TestGroup final : public GroupControl {
   std::atomic<bool> awaits = false;  // whether pages of a lazy restore are to come
   uint64_t epochs = 0;
   uint64_t kept = 0;
+  Status retained;  // what becomes of that
+  double slow = 1;
   bool detached = false;
 
  private:
