@@ -33,7 +33,7 @@ class Guided : public testing::Test {
   void track(Target& target) {
     start_ = target.receive();
     tracker_ = Tracker::create(TrackerKind::kPagemapScan, target.pid(), target.take_uffd(),
-                               features_, &guide_)
+                               features_, is_guided_ ? &guide_ : nullptr)
                    .value();
     precopy(target);
   }
@@ -60,6 +60,7 @@ class Guided : public testing::Test {
   std::unique_ptr<Tracker> tracker_;
   Mirror mirror_;
   uint64_t start_ = 0;
+  bool is_guided_ = true;
   bool learns_ = false;    // which pages are hot
   uint64_t hot_cuts_ = 0;  // in which some were
 };
@@ -204,6 +205,13 @@ TEST_F(Guided, RandomChangesOfEveryKindAreFollowedExactly) {
 // Among pages that are written before each cut, so that they are hot most of the time.
 TEST_F(Guided, RandomChangesAmongHotPagesAreFollowedExactly) {
   learns_ = true;
+  follow_random_changes();
+  EXPECT_GT(hot_cuts_, 50u);
+}
+
+TEST_F(Guided, AndWithoutAGuide) {
+  learns_ = true;
+  is_guided_ = false;
   follow_random_changes();
   EXPECT_GT(hot_cuts_, 50u);
 }

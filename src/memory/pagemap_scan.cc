@@ -32,7 +32,8 @@ PageSet known_stretches(const PageSet& places, const PageSet& known) {
   return stretches;
 }
 
-// The cut looks at pages that are not hot any more, and not at those that are.
+// The cut looks at pages that are not hot any more. Where written pages are protected as they are
+// found, it leaves out those that are.
 void mind_hot_pages(const HotPages& hot, const PageSet& span, Places* places) {
   const PageSet left = hot.left().coalesced(kGapPages).intersected(span);
   if (!left.empty()) {
@@ -40,10 +41,10 @@ void mind_hot_pages(const HotPages& hot, const PageSet& span, Places* places) {
     places->only_faults = places->only_faults.without(left);
     places->ahead = places->ahead.without(left);
   }
-  if (hot.pages().empty()) return;
-  places->look = places->look.without(hot.pages());
-  places->only_faults = places->only_faults.without(hot.pages());
-  places->unregistered = places->unregistered.without(hot.pages());
+  const PageSet omitted = places->only_faults.intersected(hot.pages());
+  if (omitted.empty()) return;
+  places->look = places->look.without(omitted);
+  places->only_faults = places->only_faults.without(omitted);
 }
 
 }  // namespace
@@ -152,11 +153,12 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   }
   const PageSet seen = looked.united(read.coalesced(kGapPages));
   const PageWalker::Look found = PD_TRY(look(pagemap, seen));
-  const PageSet more = PD_TRY(walker_.protect(pagemap, found.written, hot_.pages()));
+  const PageSet more =
+      PD_TRY(walker_.protect(pagemap, found.written.without(hot_.pages()), hot_.pages()));
   ledger_.note_written(more);
   written = written.united(places.ahead);
   protected_ = faulted.united(more).united(places.ahead);
-  const PageSet others = PD_TRY(unprotected(pagemap, places.unregistered));
+  const PageSet others = PD_TRY(unprotected(pagemap, places.unregistered)).without(hot_.pages());
   const PageSet fresh = others.intersected(anonymous);
   ledger_.note_written(fresh);
   PD_TRY(protect_fresh(pagemap, areas, fresh));
