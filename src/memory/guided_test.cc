@@ -43,7 +43,7 @@ class Guided : public testing::Test {
   void precopy(Target& target, Mode mode = Mode::kPrecopy) {
     auto scan = tracker_->scan(areas(target), mode);
     ASSERT_TRUE(scan.ok()) << scan.error().to_string();
-    mirror_.apply(target.pid(), *scan, tracker_.get());
+    if (mode != Mode::kAhead) mirror_.apply(target.pid(), *scan, tracker_.get());
   }
   Scan cut(Target& target) {
     auto scan = tracker_->scan(areas(target), Mode::kCut);
@@ -86,6 +86,29 @@ TEST_F(Guided, ACutLooksOnlyWhereSomethingHappened) {
     EXPECT_LE(scan.looked_pages, 2 * kPagesOfBlock);
   }
   mirror_.expect_equal(target.pid(), start_, start_ + kBlocks * kBlock);
+}
+
+TEST_F(Guided, NewPagesThatAPassFoundAheadAreInTheCutWhereverElseFaultsAre) {
+  Target target([](Gate& gate) {
+    uint8_t* arena = map_arena();
+    memset(arena, 1, kBlock);
+    gate.meet(reinterpret_cast<uint64_t>(arena));
+    for (size_t page = kPagesOfBlock;; page += 10) {
+      arena[page * kPageSize] = 1;
+      gate.meet();
+      arena[(page + 5) * kPageSize] = 1;
+      gate.meet();
+    }
+  });
+  track(target);
+  cut(target);
+  for (int round = 0; round < 5; ++round) {
+    target.step();
+    precopy(target, Mode::kAhead);
+    target.step();
+    EXPECT_EQ(cut(target).data.pages(), 2u);
+    mirror_.expect_equal(target.pid(), start_, start_ + kBlocks * kBlock);
+  }
 }
 
 TEST_F(Guided, GuardPagesBetweenWrittenPagesStay) {

@@ -144,12 +144,14 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   const PageSet looked = places.look.without(places.only_faults).intersected(span);
   const PageSet filled_before = known_stretches(faulted, ledger_.known());
   const PageSet slow = faulted.without(filled_before);
+  // What a pass found ahead has content although no epoch knows it yet.
+  const PageSet had_content = ledger_.known().united(ahead.intersected(faulted));
   PageSet written = PD_TRY(scan_written(pagemap, filled_before, Before::kFilled));
   // A fault that wrote nothing may have found a page gone that was given up with MADV_FREE.
   PageSet read;
   if (!slow.empty()) {
     written = written.united(PD_TRY(scan_written(pagemap, slow, Before::kUnknown)));
-    read = scope_.faulted_for_reading(areas, slow.intersected(ledger_.known()), written);
+    read = scope_.faulted_for_reading(areas, slow.intersected(had_content), written);
   }
   const PageSet seen = looked.united(read.coalesced(kGapPages));
   const PageWalker::Look found = PD_TRY(look(pagemap, seen));
@@ -167,7 +169,7 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   ledger_.note_written(PD_TRY(file_pages_.changed(pid_, in_files.without(steady))));
   const PageSet empty = found.empty.without(std::exchange(missing_, {}));
   const PageSet filled =
-      looked.united(faulted.intersected(ledger_.known())).without(empty).united(written);
+      looked.united(faulted.intersected(had_content)).without(empty).united(written);
   const PageSet populated = anonymous.united(places.ahead).intersected(filled).united(in_files);
   const std::vector<Area> registered = PD_TRY(register_areas(places, areas, populated));
   Scan scan = places.everything
