@@ -26,6 +26,7 @@ class Guided : public testing::Test {
   void SetUp() override {
     features_ = probe_tracker_features("");
     features_.guided_pages_min = 0;
+    features_.hot_pages_max = 1024;
     features_.hot_fault_ns_min = 0;
     if (best_tracker(features_) != TrackerKind::kPagemapScan) GTEST_SKIP() << "no pagemap_scan";
     if (guide_.get() == nullptr) GTEST_SKIP() << "no write_guide";

@@ -89,8 +89,8 @@ struct TrackerFeatures {
   // Fewer pages are copied as fast as they are held.
   uint64_t held_pages_min = 16;
   // Pages that are written all the time are copied in each stop, up to so many of a process, where
-  // a write fault costs so much.
-  uint64_t hot_pages_max = 1024;
+  // a write fault costs so much. None for now: docs/design/hot_pages.md, "Not on yet".
+  uint64_t hot_pages_max = 0;
   uint64_t hot_fault_ns_min = 5000;
 };
 TrackerFeatures probe_tracker_features(std::string_view disabled);

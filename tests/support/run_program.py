@@ -22,7 +22,7 @@ MODES = ["native", "save_and_continue", "save_kill_restore", "incremental", "res
          "detach", "takeover", "engine_lost", "restore_eager", "restore_lazy", "lazy_checkpoint", "lazy_engine_lost", "refused",
          "every", "every_guided", "every_lazy", *TRACKERS]
 # Small programs are guided, and few pages held, as large ones are by themselves.
-GUIDED = {"PERDURE_GUIDED_PAGES_MIN": "0", "PERDURE_HELD_PAGES_MIN": "1", "PERDURE_HOT_PAGES_MAX": "1024"}
+GUIDED = {"PERDURE_GUIDED_PAGES_MIN": "0", "PERDURE_HELD_PAGES_MIN": "1"}
 EVERY = ["--every", "10ms"]  # modes every*: a hundred epochs a second from the first instruction on
 
 
