@@ -11,6 +11,7 @@ namespace perdure::store {
 namespace {
 
 constexpr uint64_t kProgressEveryNs = 200'000'000;
+constexpr int kAttempts = 5;
 
 class Scrubber {
  public:
@@ -128,10 +129,31 @@ class Scrubber {
 
 }  // namespace
 
+// Who reads beside a writer finds epochs gone that were dropped since, and others in new places: of
+// what looks damaged, those are forgotten, and these are checked there.
 Result<ScrubReport> Store::scrub(const std::function<void(const ScrubProgress&)>& progress) const {
-  auto files = std::make_shared<SegmentSet>(impl_->device, impl_->segments()->store_id());
-  const Catalog& catalog = *PD_TRY(impl_->readable_catalog());
-  ScrubReport report = PD_TRY(Scrubber(std::move(files), *impl_->clock, progress).run(catalog));
+  const auto check = [&](const Catalog& catalog) {
+    auto files = std::make_shared<SegmentSet>(impl_->device, impl_->segments()->store_id());
+    return Scrubber(std::move(files), *impl_->clock, progress).run(catalog);
+  };
+  Catalog catalog = *PD_TRY(impl_->readable_catalog());
+  ScrubReport report = PD_TRY(check(catalog));
+  for (int attempt = 1; !impl_->core && !report.damage.empty() && attempt < kAttempts; ++attempt) {
+    const Catalog now = PD_TRY(recover_for_reading(impl_->device)).catalog;
+    Catalog moved;
+    std::erase_if(report.damage, [&](const auto& damage) {
+      const EpochRecord* const record = now.find(damage.epoch);
+      if (record == nullptr) return true;
+      if (record->commit == catalog.find(damage.epoch)->commit) return false;
+      moved.epochs.push_back(*record);
+      return true;
+    });
+    if (moved.epochs.empty()) break;
+    const ScrubReport again = PD_TRY(check(moved));
+    report.bytes_checked += again.bytes_checked;
+    report.damage.insert(report.damage.end(), again.damage.begin(), again.damage.end());
+    for (const EpochRecord& record : moved.epochs) *catalog.find(record.info.epoch) = record;
+  }
   // Damage that recovery went around has cost epochs that are in no catalog any more.
   for (const std::string& warning : impl_->warnings) report.damage.push_back({Epoch(), warning});
   return report;

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "store/testing.h"
 
 namespace perdure::store {
@@ -53,6 +55,28 @@ TEST_F(ScrubTest, OnlyTheEpochThatNeedsADamagedPageIsBlamed) {
 TEST_F(ScrubTest, EveryEpochThatNeedsADamagedPageIsBlamed) {
   spoil(Epoch(1), 100);
   EXPECT_EQ(damaged(), (std::vector<uint64_t>{1, 2, 3}));
+}
+
+TEST_F(ScrubTest, WhatWasDroppedOrMovedMeanwhileIsNoDamage) {
+  Options options = testing::options_on(disk_, 1 << 20);
+  options.access = Access::kRead;
+  // A writer that ends uncleanly and comes back: the log goes on in another segment, and the first
+  // one can be given up.
+  disk_->crash_at(disk_->operations());
+  store_.reset();
+  disk_->power_cycle();
+  store_ = PD_ASSERT_OK(Store::open(testing::options_on(disk_, 1 << 20)));
+  options.device = disk_->device();
+  const auto beside = PD_ASSERT_OK(Store::open(options));
+  Store::Begin empty;
+  empty.contents = Contents::kEmpty;
+  PD_ASSERT_OK(PD_ASSERT_OK(store_->begin_epoch(empty))->commit({}));
+  PD_ASSERT_OK(store_->drop({Epoch(1), Epoch(2), Epoch(3)}));
+  const auto names = disk_->names();
+  ASSERT_EQ(std::count(names.begin(), names.end(), "segment-00000001"), 0);
+  EXPECT_EQ(beside->epochs().size(), 3u);  // as it was
+  const ScrubReport report = PD_ASSERT_OK(beside->scrub({}));
+  for (const auto& damage : report.damage) ADD_FAILURE() << damage.what;
 }
 
 TEST_F(ScrubTest, ProgressEndsWithEverythingDone) {

@@ -30,14 +30,6 @@ bool may_be_deleted(const Error& error) {
   return error.code() == Code::kCorrupt || error.code() == Code::kNotFound;
 }
 
-Result<Recovered> recover_for_reading(const std::shared_ptr<Device>& device) {
-  for (int attempt = 1;; ++attempt) {
-    auto found = recover(device, Thoroughness::kReader);
-    if (found.ok() && found->store_id == 0) return no_store(*device);
-    if (found.ok() || !may_be_deleted(found.error()) || attempt == kReaderAttempts) return found;
-  }
-}
-
 Result<Recovered> recover_for_writing(const std::shared_ptr<Device>& device, Create create,
                                       std::unique_ptr<DeviceLock>* lock) {
   if (create == Create::kIfMissing) PD_TRY(device->create());
@@ -72,6 +64,14 @@ Status open_for_writing(Options& options, Store::Impl& impl) {
 Error read_only() { return Error(Code::kInvalid, "this store was opened for reading"); }
 
 }  // namespace
+
+Result<Recovered> recover_for_reading(const std::shared_ptr<Device>& device) {
+  for (int attempt = 1;; ++attempt) {
+    auto found = recover(device, Thoroughness::kReader);
+    if (found.ok() && found->store_id == 0) return no_store(*device);
+    if (found.ok() || !may_be_deleted(found.error()) || attempt == kReaderAttempts) return found;
+  }
+}
 
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;

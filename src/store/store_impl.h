@@ -34,6 +34,9 @@ class Store::Impl {
   const std::shared_ptr<SegmentSet>& segments() const { return core ? core->files() : files; }
 };
 
+// Looks again where a writer has deleted what was to be read.
+Result<Recovered> recover_for_reading(const std::shared_ptr<Device>& device);
+
 // The segments that an epoch's state refers to.
 std::vector<uint32_t> segments_of(const EpochState& state);
 
