@@ -8,11 +8,11 @@
 // reported; hence everything that differs from what was reported last is reported. A guide only
 // tells where nothing of all that can have happened (write_guide.h). Pages that were
 // never touched are left alone: once they get content, they are unprotected.
-// Hot pages have no protection, and are copied in each stop (hot_pages.h); when they are hot no more,
-// the next cut looks where they were.
-// A pager of a lazy restore has registered its ranges itself, and places pages protected; so they
-// count as written only once they were. A page that is missing must not be protected: no page of
-// zeros could be put there. Hence there, only what has content is ever asked for.
+// Hot pages have no protection, and are copied in each stop (hot_pages.h); when they are hot no
+// more, the next cut looks where they were. A pager of a lazy restore has registered its ranges
+// itself, and places pages protected; so they count as written only once they were. A page that is
+// missing must not be protected: no page of zeros could be put there. Hence there, only what has
+// content is ever asked for.
 #pragma once
 
 #include <memory>
