@@ -118,7 +118,7 @@ class Checkpoint {
     timing_.mark("precopy");
     report_.precopy_us = timing_.last_us();
     PD_TRY(stop_and_capture());
-    if (!PD_TRY(memory_.copy_the_rest())) {
+    while (!PD_TRY(memory_.copy_the_rest())) {
       start_over();
       PD_TRY(stop_and_capture());
     }
@@ -154,6 +154,7 @@ class Checkpoint {
     for (const CollectedProcess& collected : collected_)
       capture::take_back(collected, &graph_, &state_.members.at(collected.view.pid).memo);
     forget_captured();
+    timing_.fold("lost");
     stopped_us_ = report_.stop_us;
   }
 

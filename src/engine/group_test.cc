@@ -310,10 +310,14 @@ class HoldingGroupTest : public GroupTest {
   // Saved until pages are held, or are hot.
   std::unique_ptr<Group> start_writer(const std::string& more, const std::string& bytes = "10e6",
                                       const char* hot_pages_max = "0") {
+    return start_holding(busy_writer(bytes, more), hot_pages_max);
+  }
+  std::unique_ptr<Group> start_holding(const std::vector<std::string>& command,
+                                       const char* hot_pages_max) {
     EXPECT_EQ(setenv("PERDURE_GUIDED_PAGES_MIN", "0", 1), 0);
     EXPECT_EQ(setenv("PERDURE_HELD_PAGES_MIN", "1", 1), 0);
     EXPECT_EQ(setenv("PERDURE_HOT_PAGES_MAX", hot_pages_max, 1), 0);
-    std::unique_ptr<Group> group = start(busy_writer(bytes, more));
+    std::unique_ptr<Group> group = start(command);
     EXPECT_EQ(unsetenv("PERDURE_GUIDED_PAGES_MIN"), 0);
     EXPECT_EQ(unsetenv("PERDURE_HELD_PAGES_MIN"), 0);
     EXPECT_EQ(unsetenv("PERDURE_HOT_PAGES_MAX"), 0);
@@ -373,6 +377,44 @@ TEST_F(ForkTest, AChildHasWhatItsParentHeld) {
 TEST_F(ForkTest, AChildHasHotPagesOfItsParent) {
   SKIP_WITHOUT_GUIDE();
   fork_and_look("1e6", "1024");
+}
+
+// Once a file `drop` is there, drops what it has written while that is copied, so that held pages
+// are lost and the group is stopped again. It counts in pages that are hot.
+constexpr const char* kDropper = R"(
+import mmap, os
+def pages(count):
+    return mmap.mmap(-1, count * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+counters, dropped, n = pages(200), pages(400), 0
+with open('ready', 'w') as ready: ready.write('x')
+while not os.path.exists('check'):
+    n += 1
+    for at in range(0, len(counters), 4096): counters[at:at + 8] = n.to_bytes(8, 'little')
+    if not os.path.exists('drop'): continue
+    for at in range(0, len(dropped), 4096): dropped[at] = 1
+    dropped.madvise(mmap.MADV_DONTNEED)
+bad = sum(counters[at:at + 8] != n.to_bytes(8, 'little') for at in range(0, len(counters), 4096))
+with open('verdict', 'w') as verdict: verdict.write(f'{bad} pages' if bad else 'whole')
+)";
+
+TEST_F(HoldingGroupTest, WhatIsHotIsInAnEpochWhoseHeldPagesWereLost) {
+  SKIP_WITHOUT_GUIDE();
+  std::unique_ptr<Group> group = start_holding({"python3", "-c", kDropper}, "1024");
+  ASSERT_NE(group, nullptr);
+  std::ofstream(folder_ + "/drop") << "x";
+  bool lost = false;
+  for (int epoch = 0; epoch < 50 && !lost; ++epoch, usleep(20'000)) {
+    const Result<CheckpointReport> report = group->checkpoint({});
+    expect_ok(report);
+    lost = report->hot_pages >= 200 && part_us(*report, "lost") > 0;
+  }
+  EXPECT_TRUE(lost);  // or this would show nothing
+  lose(std::move(group));
+  std::ofstream(folder_ + "/check") << "x";
+  std::unique_ptr<Group> again = restore();
+  ASSERT_NE(again, nullptr);
+  EXPECT_EQ(wait_end(again.get()), 0);
+  EXPECT_EQ(read_file("verdict"), "whole");
 }
 
 // While a file `refuse` is there, the program has something open that cannot be saved.

@@ -80,8 +80,8 @@ Status MemoryCut::look_ahead() {
 }
 
 Result<uint64_t> MemoryCut::protect_ahead(Member* member) {
-  memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kAhead));
-  if (!scan.put_off) owed_[member->memo.pid] = scan.data.united(member->tracker->hot());
+  const memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kAhead));
+  if (!scan.put_off) owed_[member->memo.pid] = member->tracker->unyielded();
   return 0;
 }
 
@@ -110,11 +110,11 @@ Result<uint64_t> MemoryCut::pass_over(Member* member) {
   memory::PageSet owed;
   if (member->fresh) owed = PD_TRY(share_with_parent(*member, &scan));
   member->tracker->give_back(owed);
-  if (!scan.put_off) owed_[member->memo.pid] = owed.united(member->tracker->hot());
   // A process that is alone may get a child while it runs, but what it has written since the last
   // epoch is its own until then. A new one may share with its parent.
   memory::PageSet unread = PD_TRY(copy(*member, scan, order_.size() == 1 && !member->fresh));
   member->tracker->give_back(unread);
+  if (!scan.put_off) owed_[member->memo.pid] = member->tracker->unyielded();
   return scan.data.pages();
 }
 
@@ -174,7 +174,8 @@ Status MemoryCut::cut(const capture::CollectedProcess& collected, bool alone,
   memory::PageSet owed;
   if (member.fresh) {
     owed = PD_TRY(share_with_parent(member, &scan));
-    if (!owed.empty()) shared_later_.push_back({member.space, parent_of(member)->space, owed});
+    if (!owed.empty())
+      shared_later_.push_back({member.memo.pid, member.space, parent_of(member)->space, owed});
   } else {
     owed = hold(collected.view.pid, scan.data);
     scan.data = scan.data.without(owed);
@@ -214,7 +215,7 @@ Result<bool> MemoryCut::copy_the_rest() {
     all = all && lost.ok() && lost->empty();
   }
   held_.clear();
-  may_hold_ = all;
+  may_hold_ = may_hold_ && all;
   owed_.clear();
   const uint64_t others = pages_;
   hot_pages_ = 0;
@@ -225,7 +226,11 @@ Result<bool> MemoryCut::copy_the_rest() {
   }
   hot_pages_changed_ = pages_ - others;
   for (const SharedLater& later : std::exchange(shared_later_, {})) {
-    if (all) PD_TRY(share(later.space, later.parent, later.pages));
+    if (all) {
+      PD_TRY(share(later.space, later.parent, later.pages));
+    } else {
+      state_.members.at(later.pid).tracker->give_back(later.pages);
+    }
   }
   return all;
 }

@@ -39,7 +39,7 @@ class MemoryCut {
   Status cut(const capture::CollectedProcess& collected, bool alone, object::Graph* graph);
   // The group runs again: puts the pages that cut() left for this: held ones, hot ones, and what
   // children share of them. False if some of them are lost, so that the group has to be stopped
-  // once more; then none are left any more.
+  // once more; then none are held any more, so that this happens once.
   Result<bool> copy_the_rest();
   // After that, in no hurry.
   void prepare_next();
@@ -67,6 +67,7 @@ class MemoryCut {
 
   // Pages of a new process that its parent has put only when what is held is copied.
   struct SharedLater {
+    pid_t pid;
     ObjectId space, parent;
     memory::PageSet pages;
   };

@@ -255,7 +255,10 @@ PagemapScanTracker::~PagemapScanTracker() {
 // To read a page that a pager still has to bring would wait for it.
 void PagemapScanTracker::learn() {
   const PageSet written = std::exchange(yielded_, {});
-  if (!served_ && write_fault_ns() >= hot_fault_ns_min_) hot_.learn(written);
+  if (served_ || write_fault_ns() < hot_fault_ns_min_) return;
+  // What a pass yielded may have been dropped since. To read it would fill it, or the whole block,
+  // without a fault that the guide would tell.
+  hot_.learn(written.intersected(ledger_.known()));
 }
 
 PageSet PagemapScanTracker::hold(const PageSet& data) {

@@ -48,6 +48,9 @@ class PagemapScanTracker final : public Tracker {
                             const PageRoom& room) override;
   void make_room_to_hold(uint64_t pages) override;
   const PageSet& hot() const override { return hot_.pages(); }
+  PageSet unyielded() const override {
+    return ledger_.written().united(hot_.pages()).united(hot_.left());
+  }
   Status pass_on_hot(const PageSink& sink) override { return hot_.pass_on(sink); }
   void learn() override;
 

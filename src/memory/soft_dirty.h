@@ -18,6 +18,7 @@ class SoftDirtyTracker final : public Tracker {
   Result<Scan> scan(std::span<const Area> areas, Mode mode) override;
   const PageSet& known() const override { return ledger_.known(); }
   void give_back(const PageSet& pages) override { ledger_.give_back(pages); }
+  PageSet unyielded() const override { return ledger_.written(); }
 
  private:
   pid_t pid_;

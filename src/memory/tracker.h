@@ -145,6 +145,9 @@ class Tracker {
   // Pages that are written all the time: each kCut copies them itself, no scan yields them, and
   // they are passed on when the process runs again.
   virtual const PageSet& hot() const;
+  // Pages that may have changed since the last kCut although no pass has yielded them: hot ones,
+  // those that were until a moment ago, and what is only noted.
+  virtual PageSet unyielded() const = 0;
   // After a kCut: passes on those that differ from what was passed on last. What the sink gets must
   // reach the store, or this tracker has to be replaced.
   virtual Status pass_on_hot(const PageSink& sink) {

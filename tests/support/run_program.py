@@ -21,8 +21,8 @@ LAZY = {"PERDURE_LAZY": "mapping_pages=1,space_pages=1,delay_ms=150"}
 MODES = ["native", "save_and_continue", "save_kill_restore", "incremental", "restore_older", "attach", "attach_isolate",
          "detach", "takeover", "engine_lost", "restore_eager", "restore_lazy", "lazy_checkpoint", "lazy_engine_lost", "refused",
          "every", "every_guided", "every_lazy", *TRACKERS]
-# Small programs are guided, and few pages held, as large ones are by themselves.
-GUIDED = {"PERDURE_GUIDED_PAGES_MIN": "0", "PERDURE_HELD_PAGES_MIN": "1"}
+# Small programs are guided, and few pages held or hot, as of large ones by themselves.
+GUIDED = {"PERDURE_GUIDED_PAGES_MIN": "0", "PERDURE_HELD_PAGES_MIN": "1", "PERDURE_HOT_PAGES_MAX": "64"}
 EVERY = ["--every", "10ms"]  # modes every*: a hundred epochs a second from the first instruction on
 
 
