@@ -353,6 +353,7 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   record.set_address_space(collected.space.value);
   record.set_executable_file(executable_record(space, context->files, record.executable()).value);
   context->graph.address_spaces[collected.space] = std::move(space);
+  if (memo->space.version() != 0) context->graph.versions[collected.space] = memo->space.version();
   return collected;
 }
 

@@ -89,13 +89,22 @@ class Captures {
       const CollectedProcess collected = PD_TRY(collect_process(process, memo, &context));
       got.areas = collected.areas;
       got.graph = graph;
+      expect_one_record_for_each_version(graph, collected.space);
       take_back(collected, &graph, memo);
       return {};
     }();
     return got;
   }
 
+  void expect_one_record_for_each_version(const object::Graph& graph, ObjectId space) {
+    const auto version = graph.versions.find(space);
+    if (version == graph.versions.end()) return;
+    const std::string record = graph.address_spaces.at(space).SerializeAsString();
+    EXPECT_EQ(versions_.emplace(version->second, record).first->second, record);
+  }
+
   pid_t pid_;
+  std::map<uint64_t, std::string> versions_;
   std::unique_ptr<kernel::TaskImages> images_;
   ProcessMemo memo_;
   object::IdTable ids_{object::kFirstFreeObjectId};

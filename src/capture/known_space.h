@@ -28,12 +28,14 @@ class KnownSpace {
   void lend(object::AddressSpace* record);
   void take_back(object::AddressSpace* record);
   const std::vector<memory::Area>& private_areas() const { return private_areas_; }
+  // Of the record that is kept; no other has had it. 0: none is.
+  uint64_t version() const { return kept_ ? version_ : 0; }
 
  private:
   bool kept_ = false, lent_ = false;
   uint64_t space_at_ = 0;
   uint32_t changes_ = 0;
-  uint64_t kept_ns_ = 0;
+  uint64_t kept_ns_ = 0, version_ = 0;
   std::vector<uint8_t> layout_;
   object::AddressSpace space_;
   std::vector<memory::Area> private_areas_;

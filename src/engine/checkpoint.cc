@@ -450,19 +450,33 @@ class Checkpoint {
 
   Status put_records() {
     std::map<ObjectId, StoredRecord> now;
-    PD_TRY(graph_.for_each_encoded([&](ObjectId id, object::Kind kind, Bytes bytes) -> Status {
-      StoredRecord record{static_cast<uint32_t>(kind), checksum(bytes)};
+    const auto put = [&](ObjectId id, object::Kind kind, Bytes bytes) -> Status {
+      const StoredRecord record{static_cast<uint32_t>(kind), checksum(bytes), version_of(id)};
       auto before = state_.stored.find(id);
       const bool same = before != state_.stored.end() && before->second.kind == record.kind &&
                         before->second.checksum == record.checksum;
       now.emplace(id, record);
       return same ? Status() : writer_->put_record(id, record.kind, bytes);
-    }));
+    };
+    const auto keep = [&](ObjectId id) {
+      const uint64_t version = version_of(id);
+      const auto before = state_.stored.find(id);
+      const bool same =
+          version != 0 && before != state_.stored.end() && before->second.version == version;
+      if (same) now.insert(*before);
+      return same;
+    };
+    PD_TRY(graph_.for_each_encoded(put, keep));
     for (const auto& [id, record] : state_.stored) {
       if (!now.contains(id)) PD_TRY(writer_->erase_object(id));
     }
     now_ = std::move(now);
     return {};
+  }
+
+  uint64_t version_of(ObjectId id) const {
+    const auto found = graph_.versions.find(id);
+    return found == graph_.versions.end() ? 0 : found->second;
   }
 
   void settle_success(Epoch epoch) {

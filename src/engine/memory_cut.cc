@@ -170,7 +170,11 @@ Status MemoryCut::cut(const capture::CollectedProcess& collected, bool alone,
     member.tracker->set_missing(PD_TRY(state_.missing_pages->pending(collected.space)));
   memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
   looked_pages_ += scan.looked_pages;
-  capture::set_guard_pages(scan.guard, graph->address_spaces.at(collected.space));
+  if (member.has_guard_pages || !scan.guard.empty()) {
+    capture::set_guard_pages(scan.guard, graph->address_spaces.at(collected.space));
+    graph->versions.erase(collected.space);
+  }
+  member.has_guard_pages = !scan.guard.empty();
   memory::PageSet owed;
   if (member.fresh) {
     owed = PD_TRY(share_with_parent(member, &scan));

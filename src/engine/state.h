@@ -44,6 +44,7 @@ struct Member {
   std::vector<memory::Area> areas;  // as of the last capture, for pre-copy
   uint64_t resident_bytes = 0;      // then
   bool fresh = false;               // in no epoch yet: its pages may still be its parent's
+  bool has_guard_pages = false;     // as of the last cut
   // Of what was restored, until it was compared once with all pages there; and what the store holds
   // of its pages, for the tracker that is made next.
   std::optional<Inherited> inherited;
@@ -53,6 +54,7 @@ struct Member {
 struct StoredRecord {
   uint32_t kind = 0;
   uint64_t checksum = 0;
+  uint64_t version = 0;  // as Graph::versions has it; 0: it has none
 };
 
 class GroupState {

@@ -27,8 +27,11 @@ Status visit_one(const Graph::Visitor& visit, ObjectId id, Kind kind, const Mess
 }
 
 template <typename Map>
-Status visit_map(const Graph::Visitor& visit, Kind kind, const Map& map, std::string* buffer) {
-  for (const auto& [id, message] : map) PD_TRY(visit_one(visit, id, kind, message, buffer));
+Status visit_map(const Graph::Visitor& visit, const Graph::Skip& skip, Kind kind, const Map& map,
+                 std::string* buffer) {
+  for (const auto& [id, message] : map) {
+    if (!skip(id)) PD_TRY(visit_one(visit, id, kind, message, buffer));
+  }
   return {};
 }
 
@@ -106,16 +109,16 @@ Status Graph::add(ObjectId id, uint32_t kind, Bytes bytes) {
       .with_remedy("restore with the version of perdure that saved it, or a later one");
 }
 
-Status Graph::for_each_encoded(const Visitor& visit) const {
+Status Graph::for_each_encoded(const Visitor& visit, const Skip& skip) const {
   std::string buffer;
   PD_TRY(visit_one(visit, ObjectId(kGroupObjectId), Kind::kGroup, group, &buffer));
-  PD_TRY(visit_map(visit, Kind::kProcess, processes, &buffer));
-  PD_TRY(visit_map(visit, Kind::kThread, threads, &buffer));
-  PD_TRY(visit_map(visit, Kind::kAddressSpace, address_spaces, &buffer));
-  PD_TRY(visit_map(visit, Kind::kMemoryObject, memory_objects, &buffer));
-  PD_TRY(visit_map(visit, Kind::kOpenFile, open_files, &buffer));
-  PD_TRY(visit_map(visit, Kind::kPipeBuffer, pipes, &buffer));
-  return visit_map(visit, Kind::kPty, ptys, &buffer);
+  PD_TRY(visit_map(visit, skip, Kind::kProcess, processes, &buffer));
+  PD_TRY(visit_map(visit, skip, Kind::kThread, threads, &buffer));
+  PD_TRY(visit_map(visit, skip, Kind::kAddressSpace, address_spaces, &buffer));
+  PD_TRY(visit_map(visit, skip, Kind::kMemoryObject, memory_objects, &buffer));
+  PD_TRY(visit_map(visit, skip, Kind::kOpenFile, open_files, &buffer));
+  PD_TRY(visit_map(visit, skip, Kind::kPipeBuffer, pipes, &buffer));
+  return visit_map(visit, skip, Kind::kPty, ptys, &buffer);
 }
 
 uint64_t Graph::last_id() const {

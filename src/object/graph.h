@@ -25,14 +25,18 @@ struct Graph {
   std::map<ObjectId, OpenFile> open_files;
   std::map<ObjectId, PipeBuffer> pipes;
   std::map<ObjectId, Pty> ptys;
+  // Of records that are made from what was known before: as long as the number of an object is the
+  // same, so is its record.
+  std::map<ObjectId, uint64_t> versions;
 
   // Decodes one record into its map. kCorrupt if the bytes are not such a record, kNewer for an
   // unknown kind.
   Status add(ObjectId id, uint32_t kind, Bytes bytes);
-  // Calls `visit` with every record, encoded; the bytes are valid during the call only. Stops at
-  // the first error.
+  // Calls `visit` with every record, encoded, but for those that `skip` wants left out; the bytes
+  // are valid during the call only. Stops at the first error.
   using Visitor = std::function<Status(ObjectId, Kind, Bytes)>;
-  Status for_each_encoded(const Visitor& visit) const;
+  using Skip = std::function<bool(ObjectId)>;
+  Status for_each_encoded(const Visitor& visit, const Skip& skip) const;
   // The largest id in use.
   uint64_t last_id() const;
   // Every reference leads to a record of the right kind, and threads and processes are there. Run

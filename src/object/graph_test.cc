@@ -25,17 +25,27 @@ Graph small_graph() {
 TEST(Graph, RecordsComeBackAsTheyWere) {
   Graph graph = small_graph();
   Graph copy;
-  ASSERT_TRUE(graph
-                  .for_each_encoded([&](ObjectId id, Kind kind, Bytes bytes) {
-                    return copy.add(id, static_cast<uint32_t>(kind), bytes);
-                  })
-                  .ok());
+  const auto add = [&copy](ObjectId id, Kind kind, Bytes bytes) {
+    return copy.add(id, static_cast<uint32_t>(kind), bytes);
+  };
+  ASSERT_TRUE(graph.for_each_encoded(add, [](ObjectId) { return false; }).ok());
   EXPECT_TRUE(copy.check().ok());
   EXPECT_EQ(copy.processes.at(ObjectId(16)).SerializeAsString(),
             graph.processes.at(ObjectId(16)).SerializeAsString());
   EXPECT_EQ(copy.last_id(), 18u);
   ASSERT_NE(copy.find_process(2), nullptr);
   EXPECT_EQ(copy.find_process(3), nullptr);
+}
+
+TEST(Graph, WhatIsSkippedIsNotEncoded) {
+  std::vector<uint64_t> encoded;
+  const auto note = [&encoded](ObjectId id, Kind, Bytes) {
+    encoded.push_back(id.value);
+    return Status();
+  };
+  const auto skip = [](ObjectId id) { return id == ObjectId(17); };
+  ASSERT_TRUE(small_graph().for_each_encoded(note, skip).ok());
+  EXPECT_EQ(encoded, (std::vector<uint64_t>{kGroupObjectId, 16, 18}));
 }
 
 TEST(Graph, DanglingReferencesAreFound) {
