@@ -244,13 +244,25 @@ void MemoryCut::prepare_next() {
   state_.epoch_pages = pages_ - hot_pages_changed_;
   if (state_.hold_losses > 0) --state_.hold_losses;
   if (!may_hold_) state_.hold_losses += kLossCost;
-  for (auto& [pid, member] : state_.members) {
-    if (member.tracker != nullptr) member.tracker->learn();
-  }
+  learn_what_is_hot();
   if (state_.cut_pages + held_pages_ < state_.tracker_features.held_pages_min) return;
   for (auto& [pid, member] : state_.members) {
     if (member.tracker != nullptr && !member.fresh)
       member.tracker->make_room_to_hold(2 * (state_.cut_pages + held_pages_));
+  }
+}
+
+// They make a stop longer, all of a group together.
+void MemoryCut::learn_what_is_hot() {
+  uint64_t left = state_.tracker_features.hot_pages_max;
+  for (const auto& [pid, member] : state_.members) {
+    if (member.tracker != nullptr) left -= member.tracker->hot().pages();
+  }
+  for (auto& [pid, member] : state_.members) {
+    if (member.tracker == nullptr) continue;
+    const uint64_t before = member.tracker->hot().pages();
+    member.tracker->learn(left);
+    left = left + before - member.tracker->hot().pages();
   }
 }
 

@@ -59,6 +59,7 @@ class MemoryCut {
   memory::PageSet hold(pid_t pid, const memory::PageSet& data);
   Result<memory::PageSet> copy(Member& member, const memory::Scan& scan, bool alone);
   Result<memory::PageSet> compare(Member& member, const memory::Scan& scan, memory::Access access);
+  void learn_what_is_hot();
   memory::PageSink sink_for(const Member& member);
   const Member* parent_of(const Member& member) const;  // null: none in the group
   Status share(ObjectId space, ObjectId parent, const memory::PageSet& pages);

@@ -83,7 +83,7 @@ class Held : public testing::Test {
     if (!tracker_->hot().empty()) ++hot_cuts_;
     const auto sink = [this](uint64_t first, Bytes bytes) { return put(first, bytes); };
     ASSERT_TRUE(tracker_->pass_on_hot(sink).ok());
-    tracker_->learn();
+    tracker_->learn(1024);
   }
   // The process runs. Returns how many pages are lost.
   uint64_t copy_rest() {

@@ -72,8 +72,9 @@ Status HotPages::pass_on(const PageSink& sink) {
   return {};
 }
 
-void HotPages::learn(const PageSet& written) {
+void HotPages::learn(const PageSet& written, uint64_t more_max) {
   ++epoch_;
+  const uint64_t most = std::min(pages_max_, slots_.size() + more_max);
   PageSet cold;
   for (const Slot& slot : slots_) {
     if (std::popcount(slot.changed) < kCold) cold.add(PageRun{slot.page, 1});
@@ -87,7 +88,7 @@ void HotPages::learn(const PageSet& written) {
   std::vector<Slot> slots = slots_;
   for (const PageRun& run : written.without(pages_).runs()) {
     for (uint64_t page = run.first; page < run.end(); ++page) {
-      if (is_warm(page) && slots.size() < pages_max_) slots.push_back({page});
+      if (is_warm(page) && slots.size() < most) slots.push_back({page});
     }
   }
   if (slots.size() != slots_.size()) replace(std::move(slots));

@@ -40,8 +40,9 @@ class HotPages {
   // After the stop: passes on what differs from what was passed on before. If the sink fails, or
   // what it was given is lost, this object is of no use any more.
   Status pass_on(const PageSink& sink);
-  // After that: what was written since the last call, as found by faults. Decides what is hot.
-  void learn(const PageSet& written);
+  // After that: what was written since the last call, as found by faults. Decides what is hot, of
+  // which so many more may be than are now.
+  void learn(const PageSet& written, uint64_t more_max);
 
  private:
   struct Slot {

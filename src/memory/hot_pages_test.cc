@@ -46,7 +46,7 @@ class HotPagesTest : public testing::Test {
               return {};
             })
             .ok());
-    hot_.learn(written);
+    hot_.learn(written, more_max_);
     return passed_on;
   }
   void warm(const PageSet& written) {
@@ -57,6 +57,7 @@ class HotPagesTest : public testing::Test {
   uint64_t first_ = 0;
   PageSet all_;
   HotPages hot_{8};
+  uint64_t more_max_ = 8;
 };
 
 TEST_F(HotPagesTest, WhatIsWrittenInMostEpochsIsHotAndOnlyChangesArePassedOn) {
@@ -107,10 +108,26 @@ TEST_F(HotPagesTest, NoMoreThanAllowedAndNoneInACrowd) {
   crowd.add(PageRun{first_, 17});
   warm(ten);
   EXPECT_EQ(hot_.pages().pages(), 8u);
+  more_max_ = 0;  // other processes of the group have the rest
+  epoch(ten);
+  EXPECT_EQ(hot_.pages().pages(), 8u);
   for (int count = 0; count < 4; ++count) epoch(crowd);
   EXPECT_TRUE(hot_.pages().empty());
   warm(crowd);
   EXPECT_TRUE(hot_.pages().empty());
+}
+
+TEST_F(HotPagesTest, NoMoreThanOtherProcessesLeave) {
+  more_max_ = 0;
+  warm(pages({3, 4}));
+  EXPECT_TRUE(hot_.pages().empty());
+  more_max_ = 1;
+  epoch(pages({3, 4}));
+  EXPECT_EQ(hot_.pages(), pages({3}));
+  more_max_ = 0;
+  write(3);
+  EXPECT_EQ(epoch(pages({4})).size(), 1u);
+  EXPECT_EQ(hot_.pages(), pages({3}));
 }
 
 TEST_F(HotPagesTest, AProcessThatEndedIsGone) {

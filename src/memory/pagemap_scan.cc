@@ -253,12 +253,12 @@ PagemapScanTracker::~PagemapScanTracker() {
 }
 
 // To read a page that a pager still has to bring would wait for it.
-void PagemapScanTracker::learn() {
+void PagemapScanTracker::learn(uint64_t more_max) {
   const PageSet written = std::exchange(yielded_, {});
   if (served_ || write_fault_ns() < hot_fault_ns_min_) return;
   // What a pass yielded may have been dropped since. To read it would fill it, or the whole block,
   // without a fault that the guide would tell.
-  hot_.learn(written.intersected(ledger_.known()));
+  hot_.learn(written.intersected(ledger_.known()), more_max);
 }
 
 PageSet PagemapScanTracker::hold(const PageSet& data) {

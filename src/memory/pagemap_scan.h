@@ -52,7 +52,7 @@ class PagemapScanTracker final : public Tracker {
     return ledger_.written().united(hot_.pages()).united(hot_.left());
   }
   Status pass_on_hot(const PageSink& sink) override { return hot_.pass_on(sink); }
-  void learn() override;
+  void learn(uint64_t more_max) override;
 
   // Only create() can make an Enabled: the descriptor has the feature on.
   class Enabled {

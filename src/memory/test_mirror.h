@@ -44,7 +44,7 @@ class Mirror {
   void apply_hot(Tracker* tracker) {
     const Status status = tracker->pass_on_hot(sink());
     ASSERT_TRUE(status.ok()) << status.error().to_string();
-    tracker->learn();
+    tracker->learn(1024);
   }
 
   // Compares every page of the process's private mappings that lie in [start, end) with the mirror.

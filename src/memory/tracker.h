@@ -88,9 +88,9 @@ struct TrackerFeatures {
   uint64_t guided_pages_min = 16384;
   // Fewer pages are copied as fast as they are held.
   uint64_t held_pages_min = 16;
-  // Pages that are written all the time are copied in each stop, up to so many of a process, where
-  // a write fault costs so much. None for now: docs/design/hot_pages.md, "Not on yet".
-  uint64_t hot_pages_max = 0;
+  // Pages that are written all the time are copied in each stop, up to so many of a group, where a
+  // write fault costs so much (docs/design/hot_pages.md).
+  uint64_t hot_pages_max = 1024;
   uint64_t hot_fault_ns_min = 5000;
 };
 TrackerFeatures probe_tracker_features(std::string_view disabled);
@@ -155,8 +155,8 @@ class Tracker {
     return {};
   }
   // After an epoch has all that: decides from what scans have yielded since the last call which
-  // pages are hot.
-  virtual void learn() {}
+  // pages are hot. So many more may be than are now.
+  virtual void learn(uint64_t more_max) { (void)more_max; }
 
   // What earlier scans yielded as data and not as absent since, or was inherited.
   virtual const PageSet& known() const = 0;

@@ -171,7 +171,7 @@ class Terminal:
         def seen():
             self.drain(0.01)
             return text in re.sub(r"\x1b(\[[?>]?[0-9;]*[A-Za-z]|.)", "", self.output.decode(errors="replace"))
-        await_true(seen, f"{text!r} appears in the terminal; last seen: {self.output[-300:]!r}")
+        await_true(seen, lambda: f"{text!r} appears in the terminal; last seen: {self.output[-300:]!r}")
 
     def close(self):
         if self.master < 0:

@@ -31,14 +31,14 @@ SKIPPED = 77  # the exit code that CTest is told about
 
 
 def await_true(condition, what, deadline_s=DEADLINE_S, poll_s=POLL_S):
-    """Waits until condition() is true and returns its value; a Failure names what did not happen."""
+    """Waits until condition() is true and returns its value; a Failure names what, or what() then, did not happen."""
     end = time.monotonic() + deadline_s
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise Failure(f"after {deadline_s:.0f} s still not: {what}")
+            raise Failure(f"after {deadline_s:.0f} s still not: {what() if callable(what) else what}")
         time.sleep(poll_s)
 
 
