@@ -168,6 +168,7 @@ Status MemoryCut::cut(const capture::CollectedProcess& collected, bool alone,
   // First what is missing, then what is there: pages may come in between.
   if (state_.missing_pages != nullptr)
     member.tracker->set_missing(PD_TRY(state_.missing_pages->pending(collected.space)));
+  member.tracker->read_hot_by(alone ? memory::Access::kFast : memory::Access::kGentle);
   memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
   looked_pages_ += scan.looked_pages;
   if (member.has_guard_pages || !scan.guard.empty()) {

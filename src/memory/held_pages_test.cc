@@ -269,6 +269,7 @@ TEST_F(Held, RandomChangesAmongHotPagesAreFollowedExactly) {
   for (unsigned seed : {1u, 2u, 3u, device()}) {
     Target target([&](Gate& gate) { change_at_random(gate, seed, files, 2, true); });
     track(target);
+    tracker_->read_hot_by(seed % 2 == 0 ? Access::kGentle : Access::kFast);
     std::mt19937 random(seed + 100);
     for (int count = steps_wanted(); count > 0 && !HasFailure(); --count) {
       SCOPED_TRACE(testing::Message() << "seed " << seed << ", steps left " << count);

@@ -1,5 +1,7 @@
 #include "memory/hot_pages.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -33,15 +35,34 @@ HotPages::Buffer HotPages::make_buffer(size_t pages) {
   return buffer;
 }
 
-Status HotPages::read(pid_t pid, const PageSet& among) {
+// Whether all of them could be read.
+Result<bool> HotPages::read_all(pid_t pid, Access access) {
+  const auto told = [](const Result<size_t>& got, size_t wanted) -> Result<bool> {
+    if (!got.ok() && got.error().code() == Code::kGone) return got.error();
+    return got.ok() && *got == wanted;
+  };
+  if (access == Access::kFast) {
+    const size_t wanted = slots_.size() * kPageSize;
+    return told(kernel::read_process(pid, remote_, MutableBytes(now_.get(), wanted)), wanted);
+  }
+  const Fd mem = PD_TRY(kernel::open_proc_file(pid, "mem", O_RDONLY));
+  uint8_t* to = now_.get();
+  for (const PageRun& run : pages_.runs()) {
+    const size_t wanted = run.count * kPageSize;
+    const RemoteAddr from(run.first << kPageShift);
+    if (!PD_TRY(told(kernel::read_process_mem(mem, from, MutableBytes(to, wanted)), wanted)))
+      return false;
+    to += wanted;
+  }
+  return true;
+}
+
+Status HotPages::read(pid_t pid, const PageSet& among, Access access) {
   if (slots_.empty()) return {};
   const PageSet gone = pages_.without(among);
   if (!gone.empty()) drop(gone);
   if (slots_.empty()) return {};
-  const size_t wanted = slots_.size() * kPageSize;
-  const Result<size_t> got = kernel::read_process(pid, remote_, MutableBytes(now_.get(), wanted));
-  if (!got.ok() && got.error().code() == Code::kGone) return got.error();
-  if (got.ok() && *got == wanted) {
+  if (PD_TRY(read_all(pid, access))) {
     was_read_ = true;
   } else {
     drop(pages_);

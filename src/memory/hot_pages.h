@@ -36,7 +36,7 @@ class HotPages {
   // In the stop: copies all hot pages. Those that are not in `among` are not hot any more, and none
   // are if one of them cannot be read. Allocates nothing unless pages are dropped. kGone if the
   // process died.
-  Status read(pid_t pid, const PageSet& among);
+  Status read(pid_t pid, const PageSet& among, Access access);
   // After the stop: passes on what differs from what was passed on before. If the sink fails, or
   // what it was given is lost, this object is of no use any more.
   Status pass_on(const PageSink& sink);
@@ -60,6 +60,7 @@ class HotPages {
   using Buffer = std::unique_ptr<uint8_t, Free>;
   static Buffer make_buffer(size_t pages);
 
+  Result<bool> read_all(pid_t pid, Access access);
   bool is_warm(uint64_t page);
   void drop(const PageSet& pages);
   void replace(std::vector<Slot> slots);

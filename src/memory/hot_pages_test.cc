@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kPages = 64;
 
 // Pages of this process stand for those of a stopped one.
-class HotPagesTest : public testing::Test {
+class HotPagesTest : public testing::TestWithParam<Access> {
  protected:
   void SetUp() override {
     void* map = mmap(nullptr, kPages * kPageSize, PROT_READ | PROT_WRITE,
@@ -35,7 +35,7 @@ class HotPagesTest : public testing::Test {
   // One epoch; returns the first byte of each page that was passed on.
   std::map<uint64_t, uint8_t> epoch(const PageSet& written) {
     std::map<uint64_t, uint8_t> passed_on;
-    EXPECT_TRUE(hot_.read(getpid(), all_).ok());
+    EXPECT_TRUE(hot_.read(getpid(), all_, access_).ok());
     EXPECT_TRUE(
         hot_.pass_on([&](uint64_t first, Bytes bytes) -> Status {
               for (size_t at = 0; at < bytes.size(); at += kPageSize) {
@@ -58,9 +58,12 @@ class HotPagesTest : public testing::Test {
   PageSet all_;
   HotPages hot_{8};
   uint64_t more_max_ = 8;
+  const Access access_ = GetParam();
 };
 
-TEST_F(HotPagesTest, WhatIsWrittenInMostEpochsIsHotAndOnlyChangesArePassedOn) {
+INSTANTIATE_TEST_SUITE_P(, HotPagesTest, testing::Values(Access::kFast, Access::kGentle));
+
+TEST_P(HotPagesTest, WhatIsWrittenInMostEpochsIsHotAndOnlyChangesArePassedOn) {
   for (int count = 0; count < 5; ++count) epoch(pages({3, 4, 9}));
   EXPECT_TRUE(hot_.pages().empty());
   epoch(pages({3, 9}));
@@ -73,7 +76,7 @@ TEST_F(HotPagesTest, WhatIsWrittenInMostEpochsIsHotAndOnlyChangesArePassedOn) {
   EXPECT_EQ(hot_.pages(), pages({3, 9}));
 }
 
-TEST_F(HotPagesTest, WhatDoesNotChangeForLongHasToBeLookedAtAgain) {
+TEST_P(HotPagesTest, WhatDoesNotChangeForLongHasToBeLookedAtAgain) {
   warm(pages({3, 4}));
   for (int count = 0; count < 8; ++count) {
     EXPECT_TRUE(hot_.left().empty());
@@ -89,20 +92,19 @@ TEST_F(HotPagesTest, WhatDoesNotChangeForLongHasToBeLookedAtAgain) {
   EXPECT_TRUE(epoch({}).empty());
 }
 
-TEST_F(HotPagesTest, WhatIsNotThereAnyMoreIsDropped) {
+TEST_P(HotPagesTest, WhatIsNotThereAnyMoreIsDropped) {
   warm(pages({3, 4, 5}));
   all_ = all_.without(pages({4}));
   epoch({});
   EXPECT_EQ(hot_.pages(), pages({3, 5}));
   EXPECT_EQ(hot_.left(), pages({4}));
-  mprotect(memory_ + 5 * kPageSize, kPageSize, PROT_NONE);
+  munmap(memory_ + 5 * kPageSize, kPageSize);
   EXPECT_TRUE(epoch({}).empty());
   EXPECT_TRUE(hot_.pages().empty());
   EXPECT_EQ(hot_.left(), pages({3, 4, 5}));
-  mprotect(memory_ + 5 * kPageSize, kPageSize, PROT_READ | PROT_WRITE);
 }
 
-TEST_F(HotPagesTest, NoMoreThanAllowedAndNoneInACrowd) {
+TEST_P(HotPagesTest, NoMoreThanAllowedAndNoneInACrowd) {
   PageSet ten, crowd;
   ten.add(PageRun{first_, 10});
   crowd.add(PageRun{first_, 17});
@@ -117,7 +119,7 @@ TEST_F(HotPagesTest, NoMoreThanAllowedAndNoneInACrowd) {
   EXPECT_TRUE(hot_.pages().empty());
 }
 
-TEST_F(HotPagesTest, NoMoreThanOtherProcessesLeave) {
+TEST_P(HotPagesTest, NoMoreThanOtherProcessesLeave) {
   more_max_ = 0;
   warm(pages({3, 4}));
   EXPECT_TRUE(hot_.pages().empty());
@@ -130,9 +132,9 @@ TEST_F(HotPagesTest, NoMoreThanOtherProcessesLeave) {
   EXPECT_EQ(hot_.pages(), pages({3}));
 }
 
-TEST_F(HotPagesTest, AProcessThatEndedIsGone) {
+TEST_P(HotPagesTest, AProcessThatEndedIsGone) {
   warm(pages({3}));
-  EXPECT_EQ(hot_.read(0x3fffffff, all_).error().code(), Code::kGone);
+  EXPECT_EQ(hot_.read(0x3fffffff, all_, access_).error().code(), Code::kGone);
 }
 
 }  // namespace

@@ -125,7 +125,7 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   protected_.clear();
   const PageSet ahead = std::exchange(ahead_, {});
   if (areas.empty()) {
-    PD_TRY(hot_.read(pid_, {}));
+    PD_TRY(hot_.read(pid_, {}, hot_access_));
     return ledger_.settle({});
   }
   cut_pagemap_ = PD_TRY(kernel::open_proc_file(pid_, "pagemap", O_RDONLY));
@@ -137,7 +137,7 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   Places places = scope_.places_for_cut(areas, ledger_, ahead);
   // To read a page that was dropped fills it, or the whole block, without a fault that the guide
   // would tell.
-  PD_TRY(hot_.read(pid_, all_anonymous.without(scope_.called())));
+  PD_TRY(hot_.read(pid_, all_anonymous.without(scope_.called()), hot_access_));
   mind_hot_pages(hot_, span, &places);
   const PageSet anonymous = places.look.intersected(all_anonymous);
   const PageSet faulted = places.only_faults.intersected(span);

@@ -51,6 +51,7 @@ class PagemapScanTracker final : public Tracker {
   PageSet unyielded() const override {
     return ledger_.written().united(hot_.pages()).united(hot_.left());
   }
+  void read_hot_by(Access access) override { hot_access_ = access; }
   Status pass_on_hot(const PageSink& sink) override { return hot_.pass_on(sink); }
   void learn(uint64_t more_max) override;
 
@@ -97,6 +98,7 @@ class PagemapScanTracker final : public Tracker {
   Fd cut_pagemap_;     // of the address space that it looked at
   PageSet held_;
   uint64_t hot_fault_ns_min_;
+  Access hot_access_ = Access::kGentle;
   HotPages hot_;
   PageSet yielded_;      // as data since the last learn(); of the areas of the last cut
   bool served_ = false;  // by a pager, which protects what it places

@@ -148,6 +148,8 @@ class Tracker {
   // Pages that may have changed since the last kCut although no pass has yielded them: hot ones,
   // those that were until a moment ago, and what is only noted.
   virtual PageSet unyielded() const = 0;
+  // How the next kCut is to copy them.
+  virtual void read_hot_by(Access access) { (void)access; }
   // After a kCut: passes on those that differ from what was passed on last. What the sink gets must
   // reach the store, or this tracker has to be replaced.
   virtual Status pass_on_hot(const PageSink& sink) {
