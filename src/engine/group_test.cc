@@ -432,14 +432,15 @@ TEST_F(HoldingGroupTest, WhatIsHotIsInAnEpochWhoseHeldPagesWereLost) {
 }
 
 // Forks once more with every file `fork.N`, after it has written what the child then shares with
-// it, and drops other pages while they are copied.
+// it, and drops other pages while that is copied: their addresses are higher, so that they come
+// last.
 constexpr const char* kForkingDropper = R"(
 import mmap, os, time
 def pages(count):
     return mmap.mmap(-1, count * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 def say(name, text):
     with open(name, 'w') as file: file.write(text)
-counters, dropped, n = pages(200), pages(400), 0
+dropped, counters, n = pages(1600), pages(400), 0
 def wanted(): return os.path.exists('check') or os.path.exists(f'fork.{n}')
 while not os.path.exists('check'):
     n += 1
@@ -452,8 +453,9 @@ while not os.path.exists('check'):
         os._exit(0)
     say('ready' if n == 1 else f'forked.{n - 1}', 'x')
     while not wanted():
-        for at in range(0, len(dropped), 4096): dropped[at] = 1
-        dropped.madvise(mmap.MADV_DONTNEED)
+        first = n % 200 * 8 * 4096  # what was lost once is not held again
+        for at in range(first, first + 8 * 4096, 4096): dropped[at] = 1
+        dropped.madvise(mmap.MADV_DONTNEED, first, 8 * 4096)
     os.waitpid(child, 0)
 )";
 
@@ -462,7 +464,7 @@ TEST_F(HoldingGroupTest, AChildThatIsNewWhenPagesAreLostHasWhatItShares) {
   std::unique_ptr<Group> group = start_holding({"python3", "-c", kForkingDropper}, "0");
   ASSERT_NE(group, nullptr);
   bool lost = false;
-  for (int count = 1; count < 50 && !lost; ++count) {
+  for (int count = 1; count < 200 && !lost; ++count) {
     std::ofstream(folder_ + "/fork." + std::to_string(count)) << "x";
     wait_for_file("forked." + std::to_string(count));
     const Result<CheckpointReport> report = group->checkpoint({});
