@@ -326,6 +326,15 @@ class HoldingGroupTest : public GroupTest {
       expect_ok(group->checkpoint({}));
     return group;
   }
+  // The program checks itself when asked to.
+  void expect_whole_after_loss(std::unique_ptr<Group> group) {
+    lose(std::move(group));
+    std::ofstream(folder_ + "/check") << "x";
+    std::unique_ptr<Group> again = restore();
+    ASSERT_NE(again, nullptr);
+    EXPECT_EQ(wait_end(again.get()), 0);
+    EXPECT_EQ(read_file("verdict"), "whole");
+  }
   // Many pages, and more time before the stop than in it.
   static void expect_copied_before(const CheckpointReport& report) {
     EXPECT_GT(report.pages, 10'000u);
@@ -371,13 +380,7 @@ class ForkTest : public HoldingGroupTest {
     const Result<CheckpointReport> report = group->checkpoint({});
     expect_ok(report);
     const bool hot = report->hot_pages > 100, held = report->held_pages > 100;
-    lose(std::move(group));
-    std::ofstream(folder_ + "/check") << "x";
-    std::unique_ptr<Group> again = restore();
-    EXPECT_NE(again, nullptr);
-    if (again == nullptr) return false;
-    EXPECT_EQ(wait_end(again.get()), 0);
-    EXPECT_EQ(read_file("verdict"), "whole");
+    expect_whole_after_loss(std::move(group));
     return *hot_pages_max == '0' ? held : hot;
   }
 };
@@ -423,12 +426,7 @@ TEST_F(HoldingGroupTest, WhatIsHotIsInAnEpochWhoseHeldPagesWereLost) {
     lost = report->hot_pages >= 200 && part_us(*report, "lost") > 0;
   }
   EXPECT_TRUE(lost);  // or this would show nothing
-  lose(std::move(group));
-  std::ofstream(folder_ + "/check") << "x";
-  std::unique_ptr<Group> again = restore();
-  ASSERT_NE(again, nullptr);
-  EXPECT_EQ(wait_end(again.get()), 0);
-  EXPECT_EQ(read_file("verdict"), "whole");
+  expect_whole_after_loss(std::move(group));
 }
 
 // Forks once more with every file `fork.N`, after it has written what the child then shares with
@@ -472,12 +470,7 @@ TEST_F(HoldingGroupTest, AChildThatIsNewWhenPagesAreLostHasWhatItShares) {
     lost = part_us(*report, "lost") > 0 && report->processes == 2;
   }
   EXPECT_TRUE(lost);  // or this would show nothing
-  lose(std::move(group));
-  std::ofstream(folder_ + "/check") << "x";
-  std::unique_ptr<Group> again = restore();
-  ASSERT_NE(again, nullptr);
-  EXPECT_EQ(wait_end(again.get()), 0);
-  EXPECT_EQ(read_file("verdict"), "whole");
+  expect_whole_after_loss(std::move(group));
 }
 
 // While a file `refuse` is there, the program has something open that cannot be saved.
