@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include "store/sim_device.h"
 #include "store/store.h"
@@ -275,6 +278,48 @@ TEST_P(ShortLives, SpaceStaysBoundedFromCrashToCrash) {
 }
 
 INSTANTIATE_TEST_SUITE_P(SegmentSizes, ShortLives, ::testing::Values(kSegment, 0));
+
+// For whoever made it, time stands still; for everybody else each look at it takes a second. So the
+// collector works, but its rest after that never ends.
+class EndlessRestClock final : public Clock {
+ public:
+  uint64_t monotonic_ns() const override {
+    return std::this_thread::get_id() == owner_ ? 0 : ++looks_ * 1'000'000'000;
+  }
+  uint64_t realtime_ns() const override { return 0; }
+
+ private:
+  std::thread::id owner_ = std::this_thread::get_id();
+  mutable std::atomic<uint64_t> looks_ = 0;
+};
+
+// The rest would be longer than many a life.
+TEST(Collect, AWriterThatFindsAStoreDoesNotRestBeforeItsFirstCopies) {
+  testing::TemporaryDirectory directory;
+  const EndlessRestClock clock;
+  Options options;
+  options.directory = directory.path();
+  options.access = Access::kWrite;
+  options.create = Create::kIfMissing;
+  options.segment_bytes = 2 * kSegment;
+  options.clock = &clock;
+  std::mt19937_64 random(3);
+  Model model;
+  auto store = PD_ASSERT_OK(Store::open(options));
+  for (int epoch = 0; epoch < 40; ++epoch) commit_random(*store, random, model);
+  store.reset();
+  store = PD_ASSERT_OK(Store::open(options));
+  commit_random(*store, random, model);
+  CollectReport report;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (report.bytes_copied == 0 && std::chrono::steady_clock::now() < end) {
+    const CollectReport more = PD_ASSERT_OK(store->retain({5, {}}));
+    report.segments_deleted += more.segments_deleted;
+    report.bytes_copied += more.bytes_copied;
+  }
+  EXPECT_GT(report.segments_deleted, 0u);
+  EXPECT_GT(report.bytes_copied, 0u);
+}
 
 TEST(Collect, AnOpenReaderKeepsWhatItReads) {
   testing::TemporaryDirectory directory;

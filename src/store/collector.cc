@@ -154,7 +154,8 @@ Status Collector::find_now() {
   for (const SegmentUse& use : PD_TRY(uses_of(*setup_.device, *files_, usage, todo_.end_segment))) {
     (use.live == 0 ? found_.dead : uses).push_back(use);
   }
-  std::vector<uint32_t> victims = choose_victims(uses, todo_.copy_bytes_max);
+  const bool delete_only = todo_.dead_first && !found_.dead.empty();
+  std::vector<uint32_t> victims = choose_victims(uses, delete_only ? 0 : todo_.copy_bytes_max);
   found_.more = victims.size() < choose_victims(uses, UINT64_MAX).size();
   // On a full disk fewer segments at a time, or none: what is dead will be deleted all the same.
   while (!victims.empty()) {

@@ -46,6 +46,8 @@ class Collector {
     FramePlace catalog;              // the newest one
     // 0: delete only. Segments are emptied until about so much was copied.
     uint64_t copy_bytes_max = 0;
+    // If anything is dead, it goes at once, and nothing is copied.
+    bool dead_first = false;
   };
   struct Found {
     std::vector<SegmentUse> dead;

@@ -15,12 +15,14 @@ namespace {
 constexpr uint64_t kWorthEpochs = 256;
 constexpr uint64_t kWorthSegments = 2;
 // Copied in one pass when nobody waits for it. The first pass of a writer that found a store copies
-// nothing, the next one little, and so on: what a crash interrupts was in vain, and is dead itself,
-// so a writer that lives shortly again and again must bring small passes to their ends.
+// little, the next one twice as much, and so on: what a crash interrupts was in vain, and is dead
+// itself, so a writer that lives shortly again and again must bring small passes to their ends.
 constexpr uint64_t kCopyBytesMax = 64u << 20;
-constexpr uint64_t kCopyBytesFirst = 8u << 20;
+constexpr uint64_t kCopyBytesFirst = 4u << 20;
 // The collector rests so many times as long as it worked.
 constexpr uint64_t kRestShare = 7;
+// In a writer that found a store, not before so many passes: its life may be shorter than a rest.
+constexpr uint64_t kRestlessPasses = 2;
 // When the log is more than half dead (and two segments of the largest size), it copies more at a
 // time, and rests less.
 constexpr uint64_t kCopyBytesMaxCrowded = 256u << 20;
@@ -62,7 +64,8 @@ void WriterCore::make_collector() {
   collector_ = std::make_unique<Collector>(std::move(setup));
   // What the writers before this one left dead, nobody knows.
   unfinished_ = !is_new_;
-  copy_bytes_max_ = is_new_ ? kCopyBytesMax : 0;
+  restless_passes_ = is_new_ ? 0 : kRestlessPasses;
+  copy_bytes_max_ = is_new_ ? kCopyBytesMax : kCopyBytesFirst;
 }
 
 // --- dropping
@@ -94,8 +97,7 @@ uint64_t WriterCore::apply_retention(const Retention& policy) {
 
 // More with each pass that was completed.
 void WriterCore::copy_more_next_time() {
-  const uint64_t more = std::max(2 * copy_bytes_max_, kCopyBytesFirst);
-  copy_bytes_max_ = std::min(more, kCopyBytesMax);
+  copy_bytes_max_ = std::min(2 * copy_bytes_max_, kCopyBytesMax);
 }
 
 uint64_t WriterCore::copy_bytes_max() const {
@@ -128,10 +130,10 @@ double WriterCore::slowdown() const {
   return std::clamp(std::pow(10, behind), 1.0, kSlowdownMax);
 }
 
-// The rest is cut short when it gets crowded meanwhile; there is none while epochs come more
-// slowly.
+// The rest is cut short when it gets crowded meanwhile.
 bool WriterCore::collector_has_rested() const {
-  const uint64_t share = slowdown() > 1 ? 0 : is_crowded() ? kRestShareCrowded : kRestShare;
+  const bool restless = slowdown() > 1 || restless_passes_ != 0;
+  const uint64_t share = restless ? 0 : is_crowded() ? kRestShareCrowded : kRestShare;
   const uint64_t rest_ns = std::max(share * worked_ns_, collector_fails_ ? kRestAfterErrorNs : 0);
   return setup_.clock->monotonic_ns() >= rest_begin_ns_ + rest_ns;
 }
@@ -236,6 +238,8 @@ void WriterCore::start_collecting(uint64_t copy_bytes_max) {
   forgotten_bytes_ = forgotten_epochs_ = 0;
   unfinished_ = false;
   log_.space()->was_full = false;
+  work.dead_first = copy_bytes_max == kCopyBytesFirst;
+  if (restless_passes_ != 0) --restless_passes_;
   collecting_ = Collecting::kLooking;
   collector_->find(std::move(work));
 }

@@ -200,8 +200,9 @@ class WriterCore {
   uint64_t worked_ns_ = 0, rest_begin_ns_ = 0;
   // There is, or may be, dead space that no forgotten epoch tells of: a pass is worth it.
   bool unfinished_ = false;
-  uint64_t copy_bytes_max_ = 0;  // of the next pass
-  uint64_t collected_ns_ = 0;    // of the collector's time, when the last pass ended
+  uint64_t copy_bytes_max_ = 0;   // of the next pass
+  uint64_t restless_passes_ = 0;  // that are still to begin
+  uint64_t collected_ns_ = 0;     // of the collector's time, when the last pass ended
   Collector::Totals reported_;
   std::optional<Error> collect_error_;  // to be told by retain()
   Retention retention_;                 // of the last retain()
