@@ -56,7 +56,7 @@ bool leads_to(FileContext& context, const std::string& path, const struct stat& 
     const Result<struct stat> link = kernel::lstat_path(path);
     return link.ok() && same_inode(*link, file);
   }
-  const struct stat* found = context.stat_once(path);
+  const struct stat* found = context.paths.find(path);
   return found != nullptr && same_inode(*found, file);
 }
 

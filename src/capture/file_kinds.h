@@ -15,6 +15,7 @@
 #include "capture/files.h"
 #include "capture/memory_objects.h"
 #include "capture/open_file.h"
+#include "capture/path_look.h"
 #include "capture/socket_options.h"
 #include "kernel/sock_diag.h"
 #include "object/id_table.h"
@@ -57,19 +58,17 @@ struct FileContext {
   std::optional<kernel::SocketDiag> diag = {};
   kernel::UnixSockets known_unix_sockets = {};  // by images, or as all were asked for at once
   bool asked_all = false;
-  size_t sockets = 0;                                            // to ask for
-  std::set<std::string> listening_names = {};                    // of Unix sockets
-  std::map<std::string, std::optional<struct stat>> paths = {};  // that were looked at
-  std::map<uint64_t, OpenFileEntry*> seen = {};                  // by kernel::FileImage::file
-  size_t in_flight = 0;  // descriptions found only in flight
+  size_t sockets = 0;                          // to ask for
+  std::set<std::string> listening_names = {};  // of Unix sockets
+  PathLook paths = {};
+  std::map<uint64_t, OpenFileEntry*> seen = {};  // by kernel::FileImage::file
+  size_t in_flight = 0;                          // descriptions found only in flight
 
   // A descriptor in flight over a Unix socket; ours now.
   Result<ObjectId> add_in_flight(Fd file, const OpenFileEntry& carrier);
   bool is_member(pid_t pid) const;
   // Makes sure that there is a duplicate.
   Status hold(OpenFileEntry& entry) const;
-  // What a path leads to in this stop; null: nothing. Many sockets have one name.
-  const struct stat* stat_once(const std::string& path);
 };
 
 Status capture_regular_file(FileContext& context, OpenFileEntry& entry);

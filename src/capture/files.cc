@@ -81,7 +81,7 @@ Result<OpenFileEntry*> add_by_image(FileContext& context, size_t index,
       S_ISREG(image.mode) || (S_ISCHR(image.mode) && is_stateless_device(image.special));
   if (link == context.memo.links.end() || !named) return nullptr;
   const struct stat* file =
-      context.stat_once("/proc/" + std::to_string(member.pid) + "/root" + link->second);
+      context.paths.find("/proc/" + std::to_string(member.pid) + "/root" + link->second);
   const bool same = file != nullptr && file->st_dev == image.device &&
                     file->st_ino == image.inode && file->st_rdev == image.special;
   if (!same) return nullptr;
@@ -351,15 +351,6 @@ Status FileContext::hold(OpenFileEntry& entry) const {
 bool FileContext::is_member(pid_t pid) const {
   return std::any_of(members.begin(), members.end(),
                      [pid](const Member& member) { return member.pid == pid; });
-}
-
-const struct stat* FileContext::stat_once(const std::string& path) {
-  auto [known, added] = paths.try_emplace(path);
-  if (added) {
-    const Result<struct stat> found = kernel::stat_path(path);
-    if (found.ok()) known->second = *found;
-  }
-  return known->second ? &*known->second : nullptr;
 }
 
 Result<FileCapture> capture_files(std::span<const Member> members, object::IdTable& ids,

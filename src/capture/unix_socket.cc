@@ -29,7 +29,7 @@ bool is_path(const std::string& name) { return !name.empty() && name[0] != '\0';
 
 bool leads_to_socket(FileContext& context, const std::string& path,
                      const kernel::UnixSocketInfo& info, object::UnixSocket* record) {
-  const struct stat* file = context.stat_once(path);
+  const struct stat* file = context.paths.find(path);
   if (file == nullptr || !S_ISSOCK(file->st_mode)) return false;
   if (static_cast<uint32_t>(file->st_ino) != info.file_inode) return false;
   record->set_mode(file->st_mode & 07777);

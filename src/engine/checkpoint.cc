@@ -345,8 +345,9 @@ class Checkpoint {
       uffd = PD_TRY(capture::take_userfaultfd(process, member->memo));
       if (!uffd.valid()) kind = memory::TrackerKind::kFull;
     }
-    member->tracker = PD_TRY(memory::Tracker::create(kind, process->pid, std::move(uffd),
-                                                     state_.tracker_features, &state_.guide));
+    member->tracker =
+        PD_TRY(memory::Tracker::create(kind, process->pid, std::move(uffd), state_.tracker_features,
+                                       &state_.guide, &state_.images));
     member->memo.tracked = true;
     return take_heritage(member);
   }

@@ -65,6 +65,13 @@ Result<struct stat> lstat_path(const std::string& path) {
   return found;
 }
 
+Result<struct stat> stat_below(const Fd& folder, const std::string& path) {
+  struct stat found;
+  if (::fstatat(folder.get(), path.c_str(), &found, 0) != 0)
+    return Error::system(errno, "stat", path);
+  return found;
+}
+
 Result<struct stat> lstat_below(const Fd& folder, const std::string& path) {
   struct stat found;
   if (::fstatat(folder.get(), path.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0)

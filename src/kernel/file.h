@@ -27,6 +27,7 @@ Result<Fd> open_file(const std::string& path, int flags, mode_t mode = 0);
 Result<struct stat> stat_path(const std::string& path);
 Result<struct stat> lstat_path(const std::string& path);
 // path: from that folder on, not beginning with a slash.
+Result<struct stat> stat_below(const Fd& folder, const std::string& path);
 Result<struct stat> lstat_below(const Fd& folder, const std::string& path);
 Result<struct stat> stat_fd(int fd);
 // The f_type of the file system that holds a file (statfs(2)).

@@ -82,6 +82,18 @@ TEST(FileImages, TellWhatIsAskedOneByOne) {
   EXPECT_EQ(image_of(*images, internet.get()).family, AF_INET);
 }
 
+TEST(FileImages, TellOfManyDescriptors) {
+  const std::unique_ptr<FileImages> images = make_images();
+  SKIP_WITHOUT(images);
+  constexpr size_t kMany = 3000;
+  raise_descriptor_limit();
+  std::vector<Fd> files;
+  while (files.size() < kMany) files.push_back(open_file("/dev/null", O_RDONLY).value());
+  const auto look = images->look(::getpid());
+  ASSERT_TRUE(look.ok()) << look.error().to_string();
+  EXPECT_GE(look->size(), kMany);
+}
+
 TEST(FileImages, TellOwnersLocksAndFilters) {
   const std::unique_ptr<FileImages> images = make_images();
   SKIP_WITHOUT(images);

@@ -7,9 +7,14 @@
 
 #include "base/result.h"
 
+namespace perdure::kernel {
+class LazyTaskImages;
+}
+
 namespace perdure::memory {
 
-// Looks at all descriptors, 3 us each. kGone if the process is gone.
-Result<bool> may_read_directly(pid_t pid);
+// Looks at all descriptors, 0.3 us each where there are images of them, else 3 us. images: may be
+// null. kGone if the process is gone.
+Result<bool> may_read_directly(pid_t pid, kernel::LazyTaskImages* images);
 
 }  // namespace perdure::memory

@@ -32,7 +32,7 @@ Result<PageSet> HeldCopier::not_ours(std::span<const PageRun> pieces) {
 // before without a page fault.
 Result<PageSet> HeldCopier::doubtful(const PageSet& copied) {
   if (copied.empty()) return PageSet();
-  const bool direct = PD_TRY(may_read_directly(pid_));
+  const bool direct = PD_TRY(may_read_directly(pid_, images_));
   space_.collect();
   if (space_.remade_anywhere()) return copied;
   return copied.intersected(direct ? space_.called() : space_.remade());

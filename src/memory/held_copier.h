@@ -18,8 +18,9 @@ namespace perdure::memory {
 class HeldCopier {
  public:
   // pagemap: opened while the process stood still, so that it belongs to the address space of then.
-  HeldCopier(pid_t pid, const Fd& pagemap, PageWalker& walker, WatchedSpace& space)
-      : pid_(pid), pagemap_(pagemap), walker_(walker), space_(space) {}
+  HeldCopier(pid_t pid, const Fd& pagemap, PageWalker& walker, WatchedSpace& space,
+             kernel::LazyTaskImages* images)
+      : pid_(pid), pagemap_(pagemap), walker_(walker), space_(space), images_(images) {}
 
   // Gives up all pages of `held`. Returns those whose content of then is lost.
   Result<PageSet> copy(const PageSet& held, Copier& copier, const PageSink& sink, Access access,
@@ -33,6 +34,7 @@ class HeldCopier {
   const Fd& pagemap_;
   PageWalker& walker_;
   WatchedSpace& space_;
+  kernel::LazyTaskImages* images_;  // may be null
 };
 
 }  // namespace perdure::memory

@@ -51,25 +51,26 @@ void mind_hot_pages(const HotPages& hot, const PageSet& span, Places* places) {
 
 Result<std::unique_ptr<Tracker>> PagemapScanTracker::create(pid_t pid, Fd uffd,
                                                             const TrackerFeatures& features,
-                                                            LazyGuide* guide) {
+                                                            LazyGuide* guide,
+                                                            kernel::LazyTaskImages* images) {
   PD_ASSERT(uffd.valid());
   PD_TRY(kernel::enable_uffd(uffd, kernel::abi::kUffdFeatureWpAsync));
-  return std::unique_ptr<Tracker>(
-      std::make_unique<PagemapScanTracker>(Enabled(), pid, std::move(uffd), features, guide));
+  return std::unique_ptr<Tracker>(std::make_unique<PagemapScanTracker>(
+      Enabled(), pid, std::move(uffd), features, guide, images));
 }
 
 Result<Scan> PagemapScanTracker::scan(std::span<const Area> areas, Mode mode) {
   if (mode == Mode::kCut) return cut(areas);
   if (areas.empty()) return Scan{};
   follow_guide();
-  if (PD_TRY(may_read_directly(pid_))) {
+  if (PD_TRY(may_read_directly(pid_, images_))) {
     Scan nothing;
     nothing.put_off = true;
     return nothing;
   }
   Scan scan = PD_TRY(pass(areas, mode));
   // If a direct read began meanwhile, nothing that was protected now may count as unwritten.
-  if (PD_TRY(may_read_directly(pid_))) {
+  if (PD_TRY(may_read_directly(pid_, images_))) {
     ledger_.note_written(scan.data);
     ahead_.clear();
   }
@@ -271,7 +272,7 @@ Result<PageSet> PagemapScanTracker::copy_held(Copier& copier, const PageSink& si
                                               const PageRoom& room) {
   if (held_.empty()) return PageSet();
   const PageSet held = std::exchange(held_, {});
-  HeldCopier held_copier(pid_, cut_pagemap_, walker_, *scope_.space());
+  HeldCopier held_copier(pid_, cut_pagemap_, walker_, *scope_.space(), images_);
   Result<PageSet> lost = held_copier.copy(held, copier, sink, access, room);
   scope_.space()->release(held);
   // A futex that processes may share makes its page writable without a fault when somebody waits.

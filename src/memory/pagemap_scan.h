@@ -32,7 +32,8 @@ namespace perdure::memory {
 class PagemapScanTracker final : public Tracker {
  public:
   static Result<std::unique_ptr<Tracker>> create(pid_t pid, Fd uffd,
-                                                 const TrackerFeatures& features, LazyGuide* guide);
+                                                 const TrackerFeatures& features, LazyGuide* guide,
+                                                 kernel::LazyTaskImages* images);
 
   ~PagemapScanTracker() override;
   TrackerKind kind() const override { return TrackerKind::kPagemapScan; }
@@ -60,11 +61,13 @@ class PagemapScanTracker final : public Tracker {
     friend class PagemapScanTracker;
     Enabled() = default;
   };
-  PagemapScanTracker(Enabled, pid_t pid, Fd uffd, const TrackerFeatures& features, LazyGuide* guide)
+  PagemapScanTracker(Enabled, pid_t pid, Fd uffd, const TrackerFeatures& features, LazyGuide* guide,
+                     kernel::LazyTaskImages* images)
       : pid_(pid),
         uffd_(std::move(uffd)),
         walker_(features),
         guide_(guide),
+        images_(images),
         guided_pages_min_(features.guided_pages_min),
         hot_fault_ns_min_(features.hot_fault_ns_min),
         hot_(features.hot_pages_max) {}
@@ -88,8 +91,9 @@ class PagemapScanTracker final : public Tracker {
   PageWalker walker_;
   PageLedger ledger_;
   PageHashes file_pages_;
-  PageSet guard_pages_;  // as of the last cut
-  LazyGuide* guide_;     // null: none, or none any more
+  PageSet guard_pages_;             // as of the last cut
+  LazyGuide* guide_;                // null: none, or none any more
+  kernel::LazyTaskImages* images_;  // may be null
   uint64_t guided_pages_min_;
   uint64_t resident_pages_ = 0;  // as of the last cut that looked everywhere
   ScanScope scope_;

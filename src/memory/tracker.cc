@@ -53,11 +53,11 @@ TrackerKind best_tracker(const TrackerFeatures& features) {
 }
 
 Result<std::unique_ptr<Tracker>> Tracker::create(TrackerKind kind, pid_t pid, Fd uffd,
-                                                 const TrackerFeatures& features,
-                                                 LazyGuide* guide) {
+                                                 const TrackerFeatures& features, LazyGuide* guide,
+                                                 kernel::LazyTaskImages* images) {
   switch (kind) {
     case TrackerKind::kPagemapScan:
-      return PagemapScanTracker::create(pid, std::move(uffd), features, guide);
+      return PagemapScanTracker::create(pid, std::move(uffd), features, guide, images);
     case TrackerKind::kSoftDirty:
       return std::unique_ptr<Tracker>(std::make_unique<SoftDirtyTracker>(pid, features));
     case TrackerKind::kFull:

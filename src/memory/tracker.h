@@ -28,6 +28,10 @@
 #include "memory/copy.h"
 #include "memory/page_set.h"
 
+namespace perdure::kernel {
+class LazyTaskImages;
+}
+
 namespace perdure::memory {
 
 enum class AreaKind : uint8_t {
@@ -102,11 +106,12 @@ class Tracker {
  public:
   // pid: in the engine's pid namespace. uffd: for kPagemapScan a userfaultfd that was made by a
   // thread of the target (userfaultfd(UFFD_USER_MODE_ONLY | O_CLOEXEC | O_NONBLOCK) is enough) on
-  // which no ioctl was done yet; else invalid. guide: for kPagemapScan, may be null; outlives the
-  // tracker.
+  // which no ioctl was done yet; else invalid. guide, images: for kPagemapScan, may be null;
+  // outlive the tracker.
   static Result<std::unique_ptr<Tracker>> create(TrackerKind kind, pid_t pid, Fd uffd,
                                                  const TrackerFeatures& features,
-                                                 LazyGuide* guide = nullptr);
+                                                 LazyGuide* guide = nullptr,
+                                                 kernel::LazyTaskImages* images = nullptr);
   virtual ~Tracker() = default;
   virtual TrackerKind kind() const = 0;
 
