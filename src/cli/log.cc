@@ -49,6 +49,7 @@ void append_json(JsonWriter& json, const store::EpochInfo& info) {
   append_number(json, "stop_pages", note_number(info.note, "stop_pages"));
   append_number(json, "held_pages", note_number(info.note, "held_pages"));
   append_number(json, "hot_pages", note_number(info.note, "hot_pages"));
+  append_number(json, "faulted_pages", note_number(info.note, "faulted_pages"));
   append_number(json, "processes", note_number(info.note, "processes"));
   append_number(json, "threads", note_number(info.note, "threads"));
   json.key("timing").raw(note_object(info.note, "timing")).end_object();

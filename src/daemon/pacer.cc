@@ -11,6 +11,10 @@ constexpr double kWorkShareMax = 0.5;
 // While processors are contended; but nobody is to lose more than this for the sake of others.
 constexpr double kContendedShareMax = 0.125;
 constexpr uint64_t kContendedNsMax = 100'000'000;
+// Of the period, that an epoch may cost the program; and how long the period gets at most for that.
+// A machine on which page faults are dear could else slow a program to a fraction.
+constexpr double kBurdenShareMax = 0.2;
+constexpr double kBurdenedNsMax = 1e9;
 // The same for the store's space.
 constexpr double kSlowedNsMax = 1e9;
 // Weight of the newest epoch in the average: a few epochs decide, one does not.
@@ -38,9 +42,10 @@ std::optional<uint64_t> Pacer::due_ns() const {
 uint64_t Pacer::period_now_ns() const {
   const auto half = static_cast<uint64_t>(work_ns_ / kWorkShareMax);
   const auto eighth = static_cast<uint64_t>(work_ns_ / kContendedShareMax);
+  const double burdened = std::min(burden_ns_ / kBurdenShareMax, kBurdenedNsMax);
   const double slowed = std::min(static_cast<double>(period_ns_) * slowdown_, kSlowedNsMax);
   return std::max({period_ns_, half, contended_ ? std::min(eighth, kContendedNsMax) : 0,
-                   static_cast<uint64_t>(slowed)});
+                   static_cast<uint64_t>(burdened), static_cast<uint64_t>(slowed)});
 }
 
 uint64_t Pacer::retry_ns() const {
@@ -49,7 +54,7 @@ uint64_t Pacer::retry_ns() const {
   return std::min(longest, wanted);
 }
 
-void Pacer::note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns) {
+void Pacer::note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns, uint64_t burden_ns) {
   if (last_begin_ns_ && begin_ns > *last_begin_ns_) {
     const uint64_t periods = (begin_ns - *last_begin_ns_ + period_ns_ / 2) / period_ns_;
     if (periods > 1) missed_ += periods - 1;
@@ -65,6 +70,7 @@ void Pacer::note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns) {
   failures_ = 0;
   if (outcome == Outcome::kSaved || before == Outcome::kSavedWhole) {
     work_ns_ += kNewest * (static_cast<double>(end_ns - begin_ns) - work_ns_);
+    burden_ns_ += kNewest * (static_cast<double>(burden_ns) - burden_ns_);
   }
   // On the grid of the period where that is possible, so that lateness does not add up.
   due_ns_ += period_now_ns();

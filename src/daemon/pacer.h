@@ -3,10 +3,12 @@
 //
 // The period that the user wants is stretched where saving takes more than half of it, or, up to
 // 100 ms, an eighth while processors are contended, so that the group keeps the processor, and
-// postponed while the disk is behind or after failures. It is stretched, up to a second, while the
-// store cannot give space back as fast as epochs take it. A whole epoch, such as the first one,
-// says nothing of what the next ones take, and stretches nothing; several of them in a row do.
-// Epochs that the wanted period would have brought and that did not come are counted as missed.
+// postponed while the disk is behind or after failures. It is stretched, up to a second, where an
+// epoch costs the program more than a fifth of it (stops, and page faults on what is protected),
+// and while the store cannot give space back as fast as epochs take it. A whole epoch, such as the
+// first one, says nothing of what the next ones take, and stretches nothing; several of them in a
+// row do. Epochs that the wanted period would have brought and that did not come are counted as
+// missed.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +32,8 @@ class Pacer {
   std::optional<uint64_t> due_ns() const;
   // The epoch that was due was saved, with all memory or with what had changed, or could not be.
   enum class Outcome : uint8_t { kSaved, kSavedWhole, kFailed };
-  void note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns);
+  // burden_ns: what it cost the program, which ran meanwhile.
+  void note(Outcome outcome, uint64_t begin_ns, uint64_t end_ns, uint64_t burden_ns = 0);
   // Whether tasks have to wait for processors.
   void set_contended(bool contended) { contended_ = contended; }
   // So many times as slowly, for the sake of the store's space.
@@ -51,7 +54,7 @@ class Pacer {
   bool paused_ = false;
   uint64_t due_ns_ = 0;
   std::optional<uint64_t> last_begin_ns_;
-  double work_ns_ = 0;  // of one epoch, a moving average
+  double work_ns_ = 0, burden_ns_ = 0;  // of one epoch, moving averages
   Outcome last_ = Outcome::kFailed;
   bool contended_ = false;
   double slowdown_ = 1;

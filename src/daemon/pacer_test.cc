@@ -58,6 +58,24 @@ TEST(Pacer, WhileProcessorsAreContendedSavingGetsLessOfThem) {
   EXPECT_NEAR(static_cast<double>(pacer.period_now_ns()), 160e6, 1e4);
 }
 
+TEST(Pacer, WhatEpochsCostTheProgramIsAFifthOfItsTimeUpToASecond) {
+  Pacer pacer;
+  pacer.set_period(10 * kMs, kStart);
+  const auto save = [&](uint64_t burden_ns) {
+    for (int i = 0; i < 100; ++i) {
+      const uint64_t begin = *pacer.due_ns();
+      pacer.note(Pacer::Outcome::kSaved, begin, begin + kMs, burden_ns);
+    }
+    return static_cast<double>(pacer.period_now_ns());
+  };
+  EXPECT_NEAR(save(2 * kMs), 10e6, 1);
+  EXPECT_NEAR(save(20 * kMs), 100e6, 1e5);
+  EXPECT_NEAR(save(500 * kMs), 1000e6, 1);
+  EXPECT_NEAR(save(kMs), 10e6, 1);
+  pacer.set_period(5000 * kMs, kStart);
+  EXPECT_NEAR(save(500 * kMs), 5000e6, 1);
+}
+
 TEST(Pacer, SlowSavingStretchesThePeriodAndCountsWhatIsMissed) {
   Pacer pacer;
   pacer.set_period(10 * kMs, kStart);

@@ -49,7 +49,8 @@ void Persistence::serve() {
   options.durable = false;
   auto report = attempt(options);
   if (report.ok()) drop_old(0);
-  pacer_.note(outcome_of(report), begin, clock_.monotonic_ns());
+  pacer_.note(outcome_of(report), begin, clock_.monotonic_ns(),
+              report.ok() ? report->burden_ns : 0);
 }
 
 // The engine's own work is part of what others wait for.

@@ -29,6 +29,7 @@
 #include "kernel/proc/read.h"
 #include "kernel/proc/status.h"
 #include "kernel/tracer_thread.h"
+#include "memory/fault_cost.h"
 
 namespace perdure::engine {
 namespace {
@@ -125,6 +126,8 @@ class Checkpoint {
     report_.pages = memory_.pages();
     report_.held_pages = memory_.held_pages();
     report_.hot_pages = memory_.hot_pages();
+    report_.faulted_pages = memory_.faulted_pages();
+    report_.burden_ns = report_.stop_us * 1000 + report_.faulted_pages * memory::write_fault_ns();
     PD_TRY(put_records());
     PD_TRY(fault_point("records"));
     report_.total_us = (state_.clock.monotonic_ns() - begin_ns) / 1000;
@@ -517,6 +520,7 @@ class Checkpoint {
            ",\"stop_pages\":" + std::to_string(state_.cut_pages) +
            ",\"held_pages\":" + std::to_string(memory_.held_pages()) +
            ",\"hot_pages\":" + std::to_string(memory_.hot_pages()) +
+           ",\"faulted_pages\":" + std::to_string(memory_.faulted_pages()) +
            ",\"timing\":" + timing_.json() + "}";
   }
 

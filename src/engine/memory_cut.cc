@@ -81,6 +81,7 @@ Status MemoryCut::look_ahead() {
 
 Result<uint64_t> MemoryCut::protect_ahead(Member* member) {
   const memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kAhead));
+  faulted_pages_ += scan.faulted_pages;
   if (!scan.put_off) owed_[member->memo.pid] = member->tracker->unyielded();
   return 0;
 }
@@ -102,6 +103,7 @@ uint64_t MemoryCut::room_for_cut() const {
 
 Result<uint64_t> MemoryCut::pass_over(Member* member) {
   memory::Scan scan = PD_TRY(member->tracker->scan(member->areas, memory::Mode::kPrecopy));
+  faulted_pages_ += scan.faulted_pages;
   memory::PageSet& passed = passed_[member->memo.pid];
   passed = passed.united(scan.data).united(scan.absent);
   // While both run, a frame that is the same in parent and child was written by neither since the
@@ -171,6 +173,7 @@ Status MemoryCut::cut(const capture::CollectedProcess& collected, bool alone,
   member.tracker->read_hot_by(alone ? memory::Access::kFast : memory::Access::kGentle);
   memory::Scan scan = PD_TRY(member.tracker->scan(collected.areas, memory::Mode::kCut));
   looked_pages_ += scan.looked_pages;
+  faulted_pages_ += scan.faulted_pages;
   if (member.has_guard_pages || !scan.guard.empty()) {
     capture::set_guard_pages(scan.guard, graph->address_spaces.at(collected.space));
     graph->versions.erase(collected.space);

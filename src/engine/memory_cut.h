@@ -50,6 +50,8 @@ class MemoryCut {
   uint64_t held_pages() const { return held_pages_; }      // left for copy_the_rest(), so far
   uint64_t hot_pages() const { return hot_pages_; }        // of the last cut
   uint64_t looked_pages() const { return looked_pages_; }  // of page tables, in the window
+  // Which cost the program a page fault since the epoch before.
+  uint64_t faulted_pages() const { return faulted_pages_; }
 
  private:
   Status pass_over_all();
@@ -89,7 +91,7 @@ class MemoryCut {
   bool alone_ = false;       // of them
   uint64_t held_pages_ = 0, hot_pages_ = 0, hot_pages_changed_ = 0;
   uint64_t pages_ = 0;
-  uint64_t looked_pages_ = 0;
+  uint64_t looked_pages_ = 0, faulted_pages_ = 0;
 };
 
 }  // namespace perdure::engine

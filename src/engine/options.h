@@ -73,9 +73,11 @@ struct CheckpointReport {
   uint64_t total_us = 0;  // request to durable, or to captured if durability was not waited for
   uint64_t bytes_written = 0;
   uint64_t pages = 0;
-  uint64_t held_pages = 0;    // of them, copied after the stop
-  uint64_t hot_pages = 0;     // copied in the stop, whether they changed or not
-  uint64_t looked_pages = 0;  // of the page tables, in the window, holes included
+  uint64_t held_pages = 0;     // of them, copied after the stop
+  uint64_t hot_pages = 0;      // copied in the stop, whether they changed or not
+  uint64_t looked_pages = 0;   // of the page tables, in the window, holes included
+  uint64_t faulted_pages = 0;  // that cost the program a page fault since the epoch before
+  uint64_t burden_ns = 0;  // what the epoch cost the program: the stop and these faults, estimated
   uint64_t processes = 0;
   uint64_t threads = 0;
   std::string timing_json;  // each part of the window, microseconds

@@ -110,13 +110,16 @@ Result<Scan> PagemapScanTracker::pass(std::span<const Area> areas, Mode mode) {
       PD_TRY(scan_written(pagemap, filled, Before::kFilled))
           .united(PD_TRY(scan_written(pagemap, places.look.without(filled), Before::kUnknown)));
   scope_.settle_written(written);
+  const uint64_t faulted = written.intersected(ledger_.known()).pages();
+  Scan scan;
   if (mode == Mode::kAhead) {
     ahead_ = ahead_.united(written);
-    Scan scan;
     scan.data = ahead_;
+    scan.faulted_pages = faulted;
     return scan;
   }
-  Scan scan = ledger_.settle_written(pages_of(areas, AreaKind::kAnonymous).without(hot_.pages()));
+  scan = ledger_.settle_written(pages_of(areas, AreaKind::kAnonymous).without(hot_.pages()));
+  scan.faulted_pages = faulted;
   yielded_ = yielded_.united(scan.data);
   return scan;
 }
@@ -159,6 +162,7 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   const PageSet more =
       PD_TRY(walker_.protect(pagemap, found.written.without(hot_.pages()), hot_.pages()));
   ledger_.note_written(more);
+  const uint64_t faulted_pages = written.united(more).intersected(ledger_.known()).pages();
   written = written.united(places.ahead);
   protected_ = faulted.united(more).united(places.ahead);
   const PageSet others = PD_TRY(unprotected(pagemap, places.unregistered)).without(hot_.pages());
@@ -181,6 +185,7 @@ Result<Scan> PagemapScanTracker::cut(std::span<const Area> areas) {
   scan.guard = guard_pages_;
   scan.newly_tracked_pages = fresh.pages();
   scan.looked_pages = places.look.pages();
+  scan.faulted_pages = faulted_pages;
   scope_.settle(areas, registered);
   hot_.forget_left();
   yielded_ = yielded_.united(scan.data).intersected(all_anonymous);

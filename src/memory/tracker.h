@@ -69,7 +69,9 @@ struct Scan {
   // statistics).
   uint64_t newly_tracked_pages = 0;
   uint64_t looked_pages = 0;  // kCut: of the page tables, holes included (for statistics)
-  bool put_off = false;       // not kCut: cannot be done now, what was written was not looked for
+  // Pages whose protection has cost the program a page fault since the scan before.
+  uint64_t faulted_pages = 0;
+  bool put_off = false;  // not kCut: cannot be done now, what was written was not looked for
 };
 
 enum class TrackerKind : uint8_t {

@@ -120,6 +120,38 @@ TEST_P(EveryTracker, FirstCutHoldsTheWholeProcess) {
   EXPECT_GT(mirror.size(), 34u);
 }
 
+// Of pages that are new the program would have had a fault anyway.
+TEST_P(EveryTracker, FaultsOnWhatIsProtectedAreCountedInPassesAndCuts) {
+  if (!incremental()) GTEST_SKIP() << "it protects nothing";
+  Target target([](Gate& gate) {
+    uint8_t* bytes = map_pages(1000);
+    memset(bytes, 1, 500 * kPageSize);
+    gate.meet(number_of(bytes));
+    for (int page = 0; page < 40; page += 2) bytes[page * kPageSize] = 2;
+    memset(bytes + 600 * kPageSize, 1, 100 * kPageSize);
+    gate.meet();
+    bytes[0] = 3;
+    gate.meet();
+    gate.meet();
+  });
+  auto tracker = tracker_of(target);
+  watch(target, 1000);
+  Mirror mirror;
+  EXPECT_EQ(cut(*tracker, target, mirror).faulted_pages, 0u);
+  target.step();
+  EXPECT_EQ(cut(*tracker, target, mirror).faulted_pages, 20u);
+  target.step();
+  if (GetParam().kind == TrackerKind::kPagemapScan) {
+    const Scan pass = tracker->scan(target.areas(start_, end_), Mode::kPrecopy).value();
+    mirror.apply(target.pid(), pass, tracker.get());
+    EXPECT_EQ(pass.faulted_pages, 1u);
+  } else {
+    EXPECT_EQ(cut(*tracker, target, mirror).faulted_pages, 1u);
+  }
+  target.step();
+  EXPECT_EQ(cut(*tracker, target, mirror).faulted_pages, 0u);
+}
+
 TEST_P(EveryTracker, LaterCutsHoldWhatWasWritten) {
   Target target([](Gate& gate) {
     uint8_t* bytes = map_pages(1000);
