@@ -25,10 +25,6 @@ constexpr int64_t kVirtualMagics[] = {
     0xde5e81e4 /* efivarfs */,
 };
 
-int64_t ctime_ns_of(const struct stat& file) {
-  return int64_t{file.st_ctim.tv_sec} * kSecondNs + file.st_ctim.tv_nsec;
-}
-
 int64_t realtime_ns() {
   struct timespec now;
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
@@ -67,15 +63,16 @@ const uint64_t* ChecksumCache::find(const struct stat& file) const {
   if (found == entries_.end()) return nullptr;
   const Entry& entry = found->second;
   const bool same = entry.size == file.st_size && entry.mtime_ns == kernel::mtime_ns_of(file) &&
-                    entry.ctime_ns == ctime_ns_of(file);
+                    entry.ctime_ns == kernel::ctime_ns_of(file);
   return same ? &entry.checksum : nullptr;
 }
 
 void ChecksumCache::keep(const struct stat& file, uint64_t checksum, int64_t now_ns) {
-  if (now_ns - kernel::mtime_ns_of(file) < kSecondNs || now_ns - ctime_ns_of(file) < kSecondNs)
+  if (now_ns - kernel::mtime_ns_of(file) < kSecondNs ||
+      now_ns - kernel::ctime_ns_of(file) < kSecondNs)
     return;
   entries_[{file.st_dev, file.st_ino}] = {file.st_size, kernel::mtime_ns_of(file),
-                                          ctime_ns_of(file), checksum};
+                                          kernel::ctime_ns_of(file), checksum};
 }
 
 object::FileIdentity identity_of(const struct stat& file, const std::string& path) {

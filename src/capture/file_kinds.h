@@ -9,6 +9,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
@@ -41,6 +42,17 @@ struct UnixState {
   std::string name;
 };
 
+// A description that was met; without an entry if its record is known and was not looked at.
+struct SeenFile {
+  ObjectId id;
+  OpenFileEntry* entry = nullptr;
+};
+
+struct TakenFile {
+  size_t member = 0;  // index
+  const kernel::FileImage* image = nullptr;
+};
+
 struct FileContext {
   std::span<const Member> members;
   object::IdTable& ids;
@@ -58,14 +70,19 @@ struct FileContext {
   std::optional<kernel::SocketDiag> diag = {};
   kernel::UnixSockets known_unix_sockets = {};  // by images, or as all were asked for at once
   bool asked_all = false;
+  bool all_seen = true;                        // there are images of all members' descriptors
   size_t sockets = 0;                          // to ask for
   std::set<std::string> listening_names = {};  // of Unix sockets
   PathLook paths = {};
-  std::map<uint64_t, OpenFileEntry*> seen = {};  // by kernel::FileImage::file
-  size_t in_flight = 0;                          // descriptions found only in flight
+  std::vector<std::vector<kernel::FileImage>> images = {};  // of each member; empty: none
+  std::unordered_map<uint64_t, SeenFile> seen = {};         // by kernel::FileImage::file
+  std::vector<TakenFile> taken = {};                        // those without an entry
+  size_t in_flight = 0;                                     // descriptions found only in flight
 
   // A descriptor in flight over a Unix socket; ours now.
   Result<ObjectId> add_in_flight(Fd file, const OpenFileEntry& carrier);
+  // What is known of the files of this inode is forgotten: they get entries.
+  Status look_at_taken(const struct stat& file);
   bool is_member(pid_t pid) const;
   // Makes sure that there is a duplicate.
   Status hold(OpenFileEntry& entry) const;

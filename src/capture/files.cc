@@ -18,6 +18,7 @@
 #include "kernel/proc/status.h"
 #include "kernel/pty.h"
 #include "kernel/socket.h"
+#include "kernel/timerfd.h"
 
 namespace perdure::capture {
 namespace {
@@ -36,14 +37,18 @@ std::string where(const Member& member, int fd) {
 
 // ---- which descriptions there are
 
+// Of its id.
+std::string key_of(const FileContext& context, size_t index, int fd) {
+  return "ofd:" + std::to_string(context.members[index].group_pid) + ":" + std::to_string(fd);
+}
+
 Result<OpenFileEntry*> collect_descriptor(FileContext& context, size_t index, int fd) {
   const Member& member = context.members[index];
   const OpenFileTable::Added added =
       PD_TRY(context.table.add({member.pid, fd, member.pidfd, where(member, fd)}));
   OpenFileEntry& entry = *added.entry;
   if (added.is_new) {
-    entry.id =
-        context.ids.id_of("ofd:" + std::to_string(member.group_pid) + ":" + std::to_string(fd));
+    entry.id = context.ids.id_of(key_of(context, index, fd));
   }
   entry.users.push_back({index, fd});
   object::FdEntry record;
@@ -76,27 +81,43 @@ Result<OpenFileEntry*> add_by_image(FileContext& context, size_t index,
     return context.table.add_seen(found, image, file,
                                   "socket:[" + std::to_string(image.inode) + "]");
   }
-  const auto link = context.memo.links.find(image.file);
+  const std::string* const link = context.memo.known.link_of(image.file);
   const bool named =
       S_ISREG(image.mode) || (S_ISCHR(image.mode) && is_stateless_device(image.special));
-  if (link == context.memo.links.end() || !named) return nullptr;
+  if (link == nullptr || !named) return nullptr;
   const struct stat* file =
-      context.paths.find("/proc/" + std::to_string(member.pid) + "/root" + link->second);
+      context.paths.find("/proc/" + std::to_string(member.pid) + "/root" + *link);
   const bool same = file != nullptr && file->st_dev == image.device &&
                     file->st_ino == image.inode && file->st_rdev == image.special;
   if (!same) return nullptr;
   if (tells_its_type(image.magic))
     context.memory.know_file_system(file->st_dev, static_cast<int64_t>(image.magic));
-  return context.table.add_seen(found, image, *file, link->second);
+  return context.table.add_seen(found, image, *file, *link);
 }
 
 void add_user(FileContext& context, size_t index, const kernel::FileImage& image,
-              OpenFileEntry* entry) {
-  entry->users.push_back({index, image.fd});
+              const SeenFile& file) {
+  if (file.entry != nullptr) file.entry->users.push_back({index, image.fd});
   object::FdEntry& record = context.out.processes[index].fds.emplace_back();
   record.set_fd(image.fd);
-  record.set_file(entry->id.value);
+  record.set_file(file.id.value);
   record.set_close_on_exec(image.close_on_exec);
+}
+
+// One whose record holds is not looked at, unless something that was in flight turns out to be it.
+bool take_known(FileContext& context, size_t index, const kernel::FileImage& image) {
+  if (!S_ISREG(image.mode) || !context.all_seen) return false;
+  KnownFiles& known = context.memo.known;
+  KnownFiles::File* const file = known.find(image, context.members[index].pid, &context.paths);
+  if (file == nullptr) return false;
+  const ObjectId id = context.ids.id_of(file->key());
+  context.out.files.emplace_hint(context.out.files.end(), id, known.lend(file, id, image.position));
+  context.out.versions.emplace_back(id, file->version());
+  const SeenFile seen = {id, nullptr};
+  context.seen.emplace(image.file, seen);
+  context.taken.push_back({index, &image});
+  add_user(context, index, image, seen);
+  return true;
 }
 
 Status collect_image(FileContext& context, size_t index, const kernel::FileImage& image) {
@@ -105,16 +126,17 @@ Status collect_image(FileContext& context, size_t index, const kernel::FileImage
     add_user(context, index, image, seen->second);
     return {};
   }
+  if (take_known(context, index, image)) return {};
   OpenFileEntry* entry = PD_TRY(add_by_image(context, index, image));
   if (entry != nullptr) {
-    entry->id = context.ids.id_of("ofd:" + std::to_string(context.members[index].group_pid) + ":" +
-                                  std::to_string(image.fd));
-    add_user(context, index, image, entry);
+    entry->id = context.ids.id_of(key_of(context, index, image.fd));
+    entry->image = &image;
+    add_user(context, index, image, {entry->id, entry});
   } else {
     entry = PD_TRY(collect_descriptor(context, index, image.fd));
     entry->seen = image.file;
   }
-  context.seen.emplace(image.file, entry);
+  context.seen.emplace(image.file, SeenFile{entry->id, entry});
   return {};
 }
 
@@ -184,13 +206,16 @@ void note_unix_sockets(FileContext& context, std::span<const kernel::FileImage> 
 
 Status collect(FileContext& context) {
   context.out.processes.resize(context.members.size());
-  std::vector<std::vector<kernel::FileImage>> images(context.members.size());
+  std::vector<std::vector<kernel::FileImage>>& images = context.images;
+  images.resize(context.members.size());
   size_t descriptors = 0;
   for (size_t i = 0; i < context.members.size(); ++i) {
     images[i] = images_of(context, i);
     descriptors += images[i].size();
     note_unix_sockets(context, images[i]);
+    context.all_seen = context.all_seen && !images[i].empty();
   }
+  context.seen.reserve(descriptors);
   make_room(context, descriptors);
   PD_TRY(prepare_unix_sockets(context));
   for (size_t i = 0; i < context.members.size(); ++i) {
@@ -321,9 +346,35 @@ Status read_contents(FileContext& context) {
   return read_ptys(context);
 }
 
+void keep_known(FileContext& context, const OpenFileEntry& entry) {
+  const FileUser& first = entry.users.front();
+  const KnownFiles::File* const kept =
+      context.memo.known.keep(*entry.image, entry.holder, entry.id,
+                              key_of(context, first.member, first.fd), &context.paths);
+  if (kept != nullptr) context.out.versions.emplace_back(entry.id, kept->version());
+}
+
 }  // namespace
 
+Status FileContext::look_at_taken(const struct stat& file) {
+  for (TakenFile& one : taken) {
+    if (one.image == nullptr || one.image->device != file.st_dev || one.image->inode != file.st_ino)
+      continue;
+    const kernel::FileImage& image = *std::exchange(one.image, nullptr);
+    const Member& member = members[one.member];
+    const OpenFileTable::Added added =
+        PD_TRY(table.add({member.pid, image.fd, member.pidfd, where(member, image.fd)}));
+    SeenFile& known = seen.at(image.file);
+    added.entry->id = known.id;
+    added.entry->users.push_back({one.member, image.fd});
+    known.entry = added.entry;
+  }
+  return {};
+}
+
 Result<ObjectId> FileContext::add_in_flight(Fd file, const OpenFileEntry& carrier) {
+  const struct stat status = PD_TRY(kernel::stat_fd(file.get()));
+  PD_TRY(look_at_taken(status));
   const std::string place = carrier.where + ", in flight";
   const OpenFileTable::Added added = PD_TRY(table.add({::getpid(), file.get(), -1, place}));
   OpenFileEntry& entry = *added.entry;
@@ -359,17 +410,22 @@ Result<FileCapture> capture_files(std::span<const Member> members, object::IdTab
   FileContext context = {members, ids, memory, options,
                          options.memo != nullptr ? *options.memo : own_memo};
   if (members.empty()) return std::move(context.out);
+  KnownFiles& known = context.memo.known;
+  if (std::exchange(context.memo.checksums, options.checksum_files) != options.checksum_files)
+    known = {};
+  known.begin(static_cast<int64_t>(PD_TRY(kernel::realtime_ns())));
   PD_TRY(collect(context));
   PD_TRY(classify(context));
   PD_TRY(relate(context));
   PD_TRY(read_contents(context));
-  context.memo.links.clear();
   for (OpenFileEntry& entry : context.table.entries()) {
     const bool named = entry.record.has_device() ||
                        (entry.record.has_regular() && !entry.record.regular().deleted());
-    if (entry.seen != 0 && named) context.memo.links.emplace(entry.seen, entry.link);
+    if (entry.seen != 0 && named) known.note(entry.seen, entry.link);
+    if (entry.by_image && named && entry.record.has_regular()) keep_known(context, entry);
     context.out.files.emplace(entry.id, std::move(entry.record));
   }
+  known.end();
   return std::move(context.out);
 }
 

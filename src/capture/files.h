@@ -19,6 +19,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "capture/file_identity.h"
+#include "capture/known_files.h"
 #include "capture/memory_objects.h"
 #include "capture/socket_options.h"
 #include "kernel/file_images.h"
@@ -40,8 +41,9 @@ struct Member {
 // What need not be found out again in later captures.
 struct FileMemo {
   std::map<int, DefaultOptions> unix_defaults;  // by type
-  // Where regular files and devices without state were found, by kernel::FileImage::file.
-  std::map<uint64_t, std::string> links;
+  // Regular files and devices without state that were found.
+  KnownFiles known;
+  bool checksums = false;         // the records have them
   uint64_t descriptor_limit = 0;  // our own; 0: not asked for yet
   size_t unix_sockets = 0;        // in the group's network namespace, when they were counted last
 };
@@ -68,6 +70,9 @@ struct FileCapture {
   std::map<ObjectId, object::PipeBuffer> pipes;
   std::map<ObjectId, object::Pty> ptys;
   std::vector<ProcessFiles> processes;  // in the order of the members
+  // Of files that FileMemo knows, for object::Graph::versions. Their records are lent, until they
+  // are given back: KnownFiles::take_back().
+  std::vector<std::pair<ObjectId, uint64_t>> versions;
 };
 
 Result<FileCapture> capture_files(std::span<const Member> members, object::IdTable& ids,

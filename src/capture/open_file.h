@@ -32,8 +32,9 @@ struct FileUser {
 
 struct OpenFileEntry {
   ObjectId id;
-  Fd duplicate;           // invalid: of this one an image and others' answers told enough so far
-  uint64_t seen = 0;      // kernel::FileImage::file; 0: there is no image
+  Fd duplicate;       // invalid: of this one an image and others' answers told enough so far
+  uint64_t seen = 0;  // kernel::FileImage::file; 0: there is no image
+  const kernel::FileImage* image = nullptr;  // of its first user
   bool by_image = false;  // which told that nobody gets its signals, and that it has no filter
   pid_t holder =
       0;  // a process in whose table it is, in our PID namespace: ourselves for one in flight

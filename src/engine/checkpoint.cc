@@ -67,6 +67,7 @@ class Checkpoint {
     } else if (!report.ok()) {
       state_.forget_epoch();
     }
+    if (report.ok()) state_.file_memo.known.take_back(&graph_.open_files);
     for (const CollectedProcess& collected : collected_) {
       const auto member = state_.members.find(collected.view.pid);
       if ((report.ok() || refused) && member != state_.members.end())
@@ -156,6 +157,7 @@ class Checkpoint {
   void start_over() {
     for (const CollectedProcess& collected : collected_)
       capture::take_back(collected, &graph_, &state_.members.at(collected.view.pid).memo);
+    state_.file_memo.known.take_back(&graph_.open_files);
     forget_captured();
     timing_.fold("lost");
     stopped_us_ = report_.stop_us;
@@ -400,6 +402,7 @@ class Checkpoint {
       ++next;
     }
     graph_.open_files.merge(files_.files);
+    for (const auto& [id, version] : files_.versions) graph_.versions[id] = version;
     graph_.open_files.merge(state_.mapped_files.take_records());
     graph_.pipes = std::move(files_.pipes);
     graph_.ptys = std::move(files_.ptys);

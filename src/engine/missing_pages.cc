@@ -62,7 +62,7 @@ Result<LazySettings> LazySettings::from_environment() {
 }
 
 Result<std::unique_ptr<MissingPages>> MissingPages::create(
-    std::map<ObjectId, memory::PageSet> saved) {
+    std::map<ObjectId, memory::PageSet>&& saved) {
   using memory::PendingBook;
   auto missing = std::make_unique<MissingPages>();
   uint64_t words = 0;

@@ -29,7 +29,7 @@ class MissingPages {
   // Of a restore that is about to begin. The init takes its end of the socket with take_end(), in
   // its own process; drop_end() closes it in ours.
   // saved: by address space, of what is brought later, if epochs are to be made meanwhile.
-  static Result<std::unique_ptr<MissingPages>> create(std::map<ObjectId, memory::PageSet> saved);
+  static Result<std::unique_ptr<MissingPages>> create(std::map<ObjectId, memory::PageSet>&& saved);
   // Of a group that another engine may have restored.
   static std::unique_ptr<MissingPages> unknown();
   MissingPages() = default;

@@ -97,6 +97,10 @@ int64_t mtime_ns_of(const struct stat& file) {
   return int64_t{file.st_mtim.tv_sec} * 1'000'000'000 + file.st_mtim.tv_nsec;
 }
 
+int64_t ctime_ns_of(const struct stat& file) {
+  return int64_t{file.st_ctim.tv_sec} * 1'000'000'000 + file.st_ctim.tv_nsec;
+}
+
 Result<std::string> read_at(int fd, uint64_t offset, size_t size) {
   std::string bytes(size, '\0');
   size_t done = 0;

@@ -33,6 +33,7 @@ Result<struct stat> stat_fd(int fd);
 // The f_type of the file system that holds a file (statfs(2)).
 Result<int64_t> file_system_of(const std::string& path);
 int64_t mtime_ns_of(const struct stat& file);
+int64_t ctime_ns_of(const struct stat& file);
 
 // Reads until `size` bytes or the end. At an offset, without moving the position.
 Result<std::string> read_at(int fd, uint64_t offset, size_t size);

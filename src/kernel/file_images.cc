@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "kernel/bpf_code.h"
 #include "kernel/file.h"
+#include "kernel/shared_memory.h"
 #include "kernel/socket.h"
 
 namespace perdure::kernel {
@@ -37,6 +38,8 @@ enum Word : uint8_t {
   kOwnerSignal,
   kInodeAt,
   kInode,
+  kChangedSeconds,
+  kChangedNanoseconds,
   kMode,
   kSpecial,
   kLocks,
@@ -102,6 +105,13 @@ constexpr Step kSteps[] = {
     {From::kWord, kTableOwnerAt, "files_struct", "fdt", kTableAt},
     {From::kWord, kTableAt, "fdtable", "close_on_exec", kExecBitsAt},
 };
+// A timespec64 until Linux 6.10.
+constexpr Step kChangeSteps[] = {
+    {From::kWord, kInodeAt, "inode", "i_ctime_sec", kChangedSeconds},
+    {From::kWord, kInodeAt, "inode", "i_ctime_nsec", kChangedNanoseconds},
+};
+// Beside the nanoseconds is whether somebody has asked for the time (I_CTIME_QUERIED, Linux 6.13).
+constexpr uint64_t kNanosecondsMask = 0x3fffffff;
 // A structure within the file until Linux 6.11, a pointer to one that is made when it is needed
 // since.
 constexpr Step kOwnerInside[] = {
@@ -176,11 +186,14 @@ void read_exec_bits(BpfCode& code) {
   read_to(code, kExecBits);
 }
 
+bool knows(const Btf& btf, std::span<const Step> steps) {
+  return std::all_of(steps.begin(), steps.end(), [&btf](const Step& step) {
+    return btf.member(step.structure, step.member).ok();
+  });
+}
+
 bool knows_streams(const Btf& btf) {
-  return btf.member_offset("unix_address", "name").ok() &&
-         std::all_of(std::begin(kUnixSteps), std::end(kUnixSteps), [&btf](const Step& step) {
-           return btf.member(step.structure, step.member).ok();
-         });
+  return btf.member_offset("unix_address", "name").ok() && knows(btf, kUnixSteps);
 }
 
 Status add_stream_steps(BpfCode& code, const Btf& btf) {
@@ -221,6 +234,9 @@ Result<BpfCode> make_program(const Btf& btf, const Fd& count, const Fd& values) 
   code.store(Size::k64, kValue, at(kNumber), kDescriptor);
   code.store(Size::k64, kValue, at(kFile), kFileRegister);
   for (const Step& step : kSteps) PD_TRY(add_step(code, btf, step));
+  if (knows(btf, kChangeSteps)) {
+    for (const Step& step : kChangeSteps) PD_TRY(add_step(code, btf, step));
+  }
   if (btf.member("file", kOwnerInside[0].member).ok()) {
     for (const Step& step : kOwnerInside) PD_TRY(add_step(code, btf, step));
   } else {
@@ -262,6 +278,8 @@ FileImage image_of(const Value& value) {
   image.owned = value[kOwner] != 0 || value[kOwnerSignal] != 0;
   image.locks = value[kLocks] != 0;
   image.inode = value[kInode];
+  image.ctime_ns = static_cast<int64_t>(value[kChangedSeconds]) * 1'000'000'000 +
+                   static_cast<int64_t>(value[kChangedNanoseconds] & kNanosecondsMask);
   image.mode = static_cast<mode_t>(value[kMode]);
   // MKDEV of linux/kdev_t.h.
   image.device = makedev(value[kDevice] >> 20, value[kDevice] & 0xfffff);
@@ -283,6 +301,8 @@ Result<std::unique_ptr<FileImages>> FileImages::create(const Btf& btf) {
       new FileImages(std::move(count), std::move(values)));  // NOLINT
   PD_TRY(images->load(btf));
   PD_TRY(images->try_on_ourselves());
+  images->tells_ctime_ = knows(btf, kChangeSteps);
+  if (!images->try_ctime_on_ourselves().ok()) images->tells_ctime_ = false;
   images->tells_streams_ = knows_streams(btf);
   if (!images->try_sockets_on_ourselves().ok()) images->tells_streams_ = false;
   return images;
@@ -302,6 +322,16 @@ Status FileImages::try_on_ourselves() {
   const struct stat file = PD_TRY(stat_fd(program_.get()));
   if (file.st_ino != found->inode || (file.st_mode & S_IFMT) != (found->mode & S_IFMT))
     return wrong;
+  return {};
+}
+
+Status FileImages::try_ctime_on_ourselves() {
+  const Fd memory = PD_TRY(make_memfd("perdure-try"));
+  PD_TRY(truncate_file(memory.get(), 1));
+  const FileImage* const found = PD_TRY(own_image(memory.get()));
+  const struct stat file = PD_TRY(stat_fd(memory.get()));
+  if (found->ctime_ns != ctime_ns_of(file))
+    return Error(Code::kUnavailable, "an image of a file does not show when it changed");
   return {};
 }
 
@@ -346,6 +376,7 @@ Result<std::span<const FileImage>> FileImages::look(pid_t pid) {
   for (uint32_t i = 0; i < files; ++i) {
     const auto value = load_le<Value>(static_cast<const uint8_t*>(values_.at(i)));
     images_.push_back(image_of(value));
+    if (!tells_ctime_) images_.back().ctime_ns = 0;
     if (tells_streams_ && images_.back().family == AF_UNIX)
       images_.back().unix_stream = stream_of(value);
   }

@@ -32,6 +32,7 @@ struct FileImage {
   bool owned = false;  // somebody gets, or got, SIGIO (F_SETOWN, F_SETSIG)
   bool locks = false;  // its inode has, or had, locks or leases
   uint64_t inode = 0;
+  int64_t ctime_ns = 0;  // of the inode, CLOCK_REALTIME; 0: this kernel's is not as we know it
   mode_t mode = 0;
   dev_t device = 0;         // that the inode is on, as the kernel keeps it
   uint64_t magic = 0;       // of that file system: what statfs(2) says on most
@@ -56,12 +57,14 @@ class FileImages {
       : count_(std::move(count)), values_(std::move(values)) {}
   Status load(const Btf& btf);
   Status try_on_ourselves();
+  Status try_ctime_on_ourselves();
   Status try_sockets_on_ourselves();
   Result<const FileImage*> own_image(int fd);
 
   BpfArray count_, values_;
   Fd program_;
-  bool tells_streams_ = false;  // this kernel's Unix sockets are as we know them
+  // Unix sockets and the time of the last change are as we know them.
+  bool tells_streams_ = false, tells_ctime_ = false;
   std::map<pid_t, Fd> links_;
   std::vector<FileImage> images_;
 };

@@ -14,6 +14,7 @@
 #include "kernel/file.h"
 #include "kernel/proc/fdinfo.h"
 #include "kernel/proc/read.h"
+#include "kernel/shared_memory.h"
 #include "kernel/socket.h"
 
 namespace perdure::kernel {
@@ -80,6 +81,24 @@ TEST(FileImages, TellWhatIsAskedOneByOne) {
   EXPECT_EQ(numbers, listed);
   EXPECT_EQ(image_of(*images, pair.first.get()).family, AF_UNIX);
   EXPECT_EQ(image_of(*images, internet.get()).family, AF_INET);
+}
+
+// Also after somebody has asked for it, which the kernel notes beside it.
+TEST(FileImages, TellWhenAFileChanged) {
+  const std::unique_ptr<FileImages> images = make_images();
+  SKIP_WITHOUT(images);
+  const Fd file = make_memfd("changes").value();
+  if (image_of(*images, file.get()).ctime_ns == 0)
+    GTEST_SKIP() << "needs the feature: images of this kernel's inodes";
+  int64_t before = 0;
+  for (int i = 1; i <= 5; ++i) {
+    ASSERT_TRUE(truncate_file(file.get(), static_cast<uint64_t>(i)).ok());
+    const int64_t asked = ctime_ns_of(stat_fd(file.get()).value());
+    EXPECT_EQ(image_of(*images, file.get()).ctime_ns, asked);
+    EXPECT_GT(asked, before);
+    before = asked;
+    ::usleep(20'000);
+  }
 }
 
 TEST(FileImages, TellOfManyDescriptors) {

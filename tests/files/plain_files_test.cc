@@ -8,6 +8,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "kernel/file.h"
+#include "kernel/pidfd.h"
+#include "kernel/socket.h"
 #include "trip.h"
 
 namespace perdure::trip {
@@ -334,37 +343,142 @@ TEST(FileLock, LocksOfEachKindComeBack) {
   expect_round_trip(plan);
 }
 
-// An epoch remembers paths for the next one; that others rename, replace or change files in between
-// is seen.
-TEST(RegularFile, ARememberedPathIsLookedAt) {
-  if (file_images() == nullptr) GTEST_SKIP() << "needs the feature: BPF iterators over tasks";
-  Folder folder;
-  const std::string one = folder / "one", other = folder / "other";
-  Plan plan;
-  plan.set_up = [one] { place(::open(one.c_str(), O_RDWR | O_CREAT, 0600), 20); };
-  plan.check = [](int) {};
-  Group group(plan);
-  capture::FileMemo memo;
-  capture::FileOptions options;
-  options.images = file_images();
-  options.memo = &memo;
-  const auto capture = [&]() -> const object::RegularFile& {
-    EXPECT_TRUE(group.capture(options).ok());
-    return group.file(20).regular();
+// Captures with images and one memo, which gets its records back, in the processes of one group.
+class RememberedFiles : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (file_images() == nullptr) GTEST_SKIP() << "needs the feature: BPF iterators over tasks";
+    options_.images = file_images();
+    options_.memo = &memo_;
+  }
+  void begin(std::function<void()> set_up) {
+    Plan plan;
+    plan.set_up = std::move(set_up);
+    plan.check = [](int) {};
+    group_.emplace(plan);
+  }
+  // The record of a file, and whether it held since the last capture.
+  struct Found {
+    object::OpenFile record;
+    bool held = false;
   };
-  EXPECT_EQ(capture().identity().path(), one);
-  EXPECT_FALSE(memo.links.empty());
-  EXPECT_EQ(capture().identity().path(), one);
-  EXPECT_EQ(::truncate(one.c_str(), 12), 0);
-  EXPECT_EQ(capture().identity().size(), 12u);
-  EXPECT_EQ(::rename(one.c_str(), other.c_str()), 0);
-  EXPECT_EQ(capture().identity().path(), other);
-  EXPECT_EQ(capture().identity().path(), other);
-  ::close(::open(one.c_str(), O_RDWR | O_CREAT, 0600));
-  EXPECT_EQ(::rename(one.c_str(), other.c_str()), 0);
-  EXPECT_TRUE(capture().deleted());
-  EXPECT_TRUE(capture().deleted());
-  group.go_on();
+  Found capture(int fd = 20) {
+    const Status status = group_->capture(options_);
+    EXPECT_TRUE(status.ok()) << status.error().to_string();
+    object::Graph& graph = group_->graph();
+    Found found{group_->file(fd), false};
+    for (const auto& [id, version] : graph.versions) {
+      const auto before = versions_.find(id);
+      if (&graph.open_files.at(id) == &group_->file(fd))
+        found.held = before != versions_.end() && before->second == version;
+    }
+    versions_ = graph.versions;
+    memo_.known.take_back(&graph.open_files);
+    return found;
+  }
+  // Until the time of the last change is believed.
+  static void wait() { ::usleep(60'000); }
+
+  Folder folder_;
+  capture::FileMemo memo_;
+  capture::FileOptions options_;
+  std::optional<Group> group_;
+  std::map<ObjectId, uint64_t> versions_;
+};
+
+// That others rename, replace or change files between two captures is seen.
+TEST_F(RememberedFiles, AreLookedAtWhenTheyChange) {
+  const std::string one = folder_ / "one", other = folder_ / "other";
+  begin([one] { place(::open(one.c_str(), O_RDWR | O_CREAT, 0600), 20); });
+  const auto path = [](const Found& found) { return found.record.regular().identity().path(); };
+  for (const bool waits : {false, true}) {
+    const auto next = [&] {
+      if (!waits) return capture();
+      wait();  // so that the file may be remembered
+      capture();
+      capture();
+      return capture();
+    };
+    Found found = next();
+    EXPECT_EQ(path(found), one);
+    EXPECT_EQ(found.held, waits);
+    EXPECT_EQ(::truncate(one.c_str(), 12), 0);
+    found = next();
+    EXPECT_EQ(found.record.regular().identity().size(), 12u);
+    EXPECT_EQ(found.held, waits);
+    put_content(one, "another text");
+    found = next();
+    const uint64_t checksum = found.record.regular().identity().checksum();
+    EXPECT_NE(checksum, 0u);
+    put_content(one, "another word");
+    EXPECT_NE(next().record.regular().identity().checksum(), checksum);
+    EXPECT_EQ(::chmod(one.c_str(), 0640), 0);
+    EXPECT_EQ(next().record.regular().identity().mode() & 07777, 0640u);
+    EXPECT_EQ(::rename(one.c_str(), other.c_str()), 0);
+    EXPECT_EQ(path(next()), other);
+    EXPECT_EQ(::rename(other.c_str(), one.c_str()), 0);
+    EXPECT_EQ(path(next()), one);
+    EXPECT_EQ(::truncate(one.c_str(), 0), 0);
+    next();
+  }
+  ::close(::open(other.c_str(), O_RDWR | O_CREAT, 0600));
+  EXPECT_EQ(::rename(other.c_str(), one.c_str()), 0);
+  EXPECT_TRUE(capture().record.regular().deleted());
+  EXPECT_TRUE(capture().record.regular().deleted());
+  group_->go_on();
+}
+
+TEST_F(RememberedFiles, HaveTheirPosition) {
+  const std::string one = folder_ / "one";
+  put_content(one, "0123456789");
+  begin([one] { place(::open(one.c_str(), O_RDWR), 20); });
+  const Fd pidfd = kernel::pidfd_open(group_->pid()).value();
+  const Fd ours = kernel::pidfd_getfd(pidfd.get(), 20).value();
+  wait();
+  for (int i = 0; i < 3; ++i) capture();
+  ASSERT_EQ(::lseek(ours.get(), 7, SEEK_SET), 7);
+  const Found moved = capture();
+  EXPECT_EQ(moved.record.regular().offset(), 7u);
+  EXPECT_FALSE(moved.held);
+  const Found still = capture();
+  EXPECT_EQ(still.record.regular().offset(), 7u);
+  EXPECT_TRUE(still.held);
+  group_->lose();
+}
+
+// The file itself is as it was.
+TEST_F(RememberedFiles, AreLookedForWhereTheirFolderHasGone) {
+  const std::string folder = folder_ / "folder", moved = folder_ / "moved";
+  ASSERT_EQ(::mkdir(folder.c_str(), 0700), 0);
+  begin([folder] { place(::open((folder + "/one").c_str(), O_RDWR | O_CREAT, 0600), 20); });
+  wait();
+  for (int i = 0; i < 3; ++i) capture();
+  ASSERT_EQ(::rename(folder.c_str(), moved.c_str()), 0);
+  EXPECT_EQ(capture().record.regular().identity().path(), moved + "/one");
+  ASSERT_EQ(::mkdir(folder.c_str(), 0700), 0);
+  EXPECT_EQ(capture().record.regular().identity().path(), moved + "/one");
+  capture();
+  EXPECT_TRUE(capture().held);
+  group_->lose();
+}
+
+// A description that is known, and in flight, is one. (Each capture here is compared with others.)
+TEST_F(RememberedFiles, AreFoundInFlight) {
+  const std::string one = folder_ / "one";
+  put_content(one, "text");
+  begin([one] {
+    place(::open(one.c_str(), O_RDWR), 20);
+    place(::open(one.c_str(), O_RDWR), 21);
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    place(ends[0], 30);
+    place(ends[1], 31);
+    REQUIRE(kernel::send_message(30, {"x", {20}, {}}).ok());
+  });
+  wait();
+  for (int i = 0; i < 2; ++i) capture();
+  EXPECT_TRUE(capture().held);
+  group_->lose();
 }
 
 }  // namespace
