@@ -412,7 +412,7 @@ Result<FileCapture> capture_files(std::span<const Member> members, object::IdTab
   if (members.empty()) return std::move(context.out);
   KnownFiles& known = context.memo.known;
   if (std::exchange(context.memo.checksums, options.checksum_files) != options.checksum_files)
-    known = {};
+    known.forget();
   known.begin(static_cast<int64_t>(PD_TRY(kernel::realtime_ns())));
   PD_TRY(collect(context));
   PD_TRY(classify(context));

@@ -8,8 +8,6 @@
 namespace perdure::capture {
 namespace {
 
-constexpr int64_t kBelievedAfterNs = 50'000'000;
-
 std::atomic<uint64_t> versions_given = 0;
 
 // Those that change the ctime of an inode with everything that becomes of it and its names.
@@ -22,7 +20,7 @@ bool same_but_position(const kernel::FileImage& one, const kernel::FileImage& ot
   return one.fd == other.fd && one.file == other.file && one.flags == other.flags &&
          one.owned == other.owned && one.locks == other.locks && one.inode == other.inode &&
          one.mode == other.mode && one.device == other.device && one.magic == other.magic &&
-         one.ctime_ns == other.ctime_ns;
+         one.size == other.size && one.ctime_ns == other.ctime_ns;
 }
 
 std::string folder_of(pid_t holder, const std::string& link) {
@@ -79,7 +77,7 @@ void KnownFiles::note(uint64_t file, const std::string& link) {
 KnownFiles::File* KnownFiles::keep(const kernel::FileImage& image, pid_t holder, ObjectId id,
                                    std::string key, PathLook* paths) {
   File& file = files_.at(image.file);
-  const bool settled = image.ctime_ns != 0 && image.ctime_ns + kBelievedAfterNs < now_ns_;
+  const bool settled = image.ctime_ns != 0 && image.ctime_ns + believed_after_ns_ < now_ns_;
   if (!settled || !is_believed(image.magic)) return nullptr;
   file.folder_ = folder_of(holder, file.link_);
   const struct stat* const folder = paths->find(file.folder_);

@@ -6,8 +6,8 @@
 // path; only the position may be another one. A mount on the file itself is not seen: the record
 // then names the path that it hides, and a restore refuses what it finds there.
 //
-// A ctime is believed once it is older, by some ticks of the kernel's clock, than the look at the
-// file: until then a second change might have the same.
+// A ctime is believed once it is a second older than the look at the file. Until then a second
+// change might have the same, as the kernel's clock ticks, or a write that it is of might last.
 #pragma once
 
 #include <sys/stat.h>
@@ -29,6 +29,9 @@ namespace perdure::capture {
 
 class KnownFiles {
  public:
+  static constexpr int64_t kBelievedAfterNs = 1'000'000'000;
+  explicit KnownFiles(int64_t believed_after_ns = kBelievedAfterNs)
+      : believed_after_ns_(believed_after_ns) {}
   class File {
    public:
     const std::string& key() const { return key_; }  // of its id
@@ -66,11 +69,13 @@ class KnownFiles {
              PathLook* paths);
   // What this capture did not meet is forgotten.
   void end();
+  void forget() { files_.clear(); }
 
   // After it: the records of what was lent or kept.
   void take_back(std::map<ObjectId, object::OpenFile>* records);
 
  private:
+  int64_t believed_after_ns_;
   std::unordered_map<uint64_t, File> files_;
   std::vector<std::pair<ObjectId, uint64_t>> lent_;  // in files_
   uint64_t capture_ = 0;

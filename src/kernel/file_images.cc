@@ -38,6 +38,7 @@ enum Word : uint8_t {
   kOwnerSignal,
   kInodeAt,
   kInode,
+  kSize,
   kChangedSeconds,
   kChangedNanoseconds,
   kMode,
@@ -91,6 +92,7 @@ constexpr Step kSteps[] = {
     {From::kFile, kFile, "file", "f_pos", kPosition},
     {From::kFile, kFile, "file", "f_inode", kInodeAt},
     {From::kWord, kInodeAt, "inode", "i_ino", kInode},
+    {From::kWord, kInodeAt, "inode", "i_size", kSize},
     {From::kWord, kInodeAt, "inode", "i_mode", kMode},
     {From::kWord, kInodeAt, "inode", "i_rdev", kSpecial},
     {From::kWord, kInodeAt, "inode", "i_flctx", kLocks},
@@ -278,6 +280,7 @@ FileImage image_of(const Value& value) {
   image.owned = value[kOwner] != 0 || value[kOwnerSignal] != 0;
   image.locks = value[kLocks] != 0;
   image.inode = value[kInode];
+  image.size = value[kSize];
   image.ctime_ns = static_cast<int64_t>(value[kChangedSeconds]) * 1'000'000'000 +
                    static_cast<int64_t>(value[kChangedNanoseconds] & kNanosecondsMask);
   image.mode = static_cast<mode_t>(value[kMode]);

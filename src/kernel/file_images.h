@@ -32,6 +32,7 @@ struct FileImage {
   bool owned = false;  // somebody gets, or got, SIGIO (F_SETOWN, F_SETSIG)
   bool locks = false;  // its inode has, or had, locks or leases
   uint64_t inode = 0;
+  uint64_t size = 0;
   int64_t ctime_ns = 0;  // of the inode, CLOCK_REALTIME; 0: this kernel's is not as we know it
   mode_t mode = 0;
   dev_t device = 0;         // that the inode is on, as the kernel keeps it

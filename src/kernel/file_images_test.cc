@@ -66,6 +66,9 @@ TEST(FileImages, TellWhatIsAskedOneByOne) {
     EXPECT_EQ(image.position, info->position);
     EXPECT_EQ(image.flags | (image.close_on_exec ? O_CLOEXEC : 0u), info->flags) << image.fd;
     EXPECT_EQ(image.inode, status->st_ino);
+    if (S_ISREG(image.mode)) {
+      EXPECT_EQ(image.size, static_cast<uint64_t>(status->st_size));
+    }
     EXPECT_EQ(image.mode, status->st_mode);
     EXPECT_EQ(image.special, status->st_rdev);
     if (S_ISSOCK(image.mode)) {

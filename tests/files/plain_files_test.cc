@@ -380,7 +380,7 @@ class RememberedFiles : public ::testing::Test {
   static void wait() { ::usleep(60'000); }
 
   Folder folder_;
-  capture::FileMemo memo_;
+  capture::FileMemo memo_ = memo_that_believes_soon();
   capture::FileOptions options_;
   std::optional<Group> group_;
   std::map<ObjectId, uint64_t> versions_;

@@ -149,6 +149,12 @@ Status Group::capture_some(size_t count) {
   return capture_pids({pids_.begin(), pids_.begin() + static_cast<ptrdiff_t>(count)}, {});
 }
 
+capture::FileMemo memo_that_believes_soon() {
+  capture::FileMemo memo;
+  memo.known = capture::KnownFiles(50'000'000);
+  return memo;
+}
+
 kernel::FileImages* file_images() {
   static const std::unique_ptr<kernel::FileImages> images = [] {
     const auto btf = kernel::Btf::read_kernel();
@@ -195,7 +201,7 @@ Status Group::expect_same_by_images(const std::vector<capture::Member>& members,
   one_by_one.images = nullptr;
   one_by_one.memo = nullptr;
   const auto plain = capture::capture_files(members, ids_, memory, one_by_one);
-  capture::FileMemo memo;
+  capture::FileMemo memo = memo_that_believes_soon();
   capture::FileOptions by_images = options;
   by_images.images = file_images();
   by_images.memo = &memo;

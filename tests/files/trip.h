@@ -70,6 +70,9 @@ void expect_round_trip(Plan plan, const restore::FileBuildOptions& options = {})
 // The error of a capture, as a user sees it.
 std::string refusal_of(std::function<void()> set_up);
 
+// What changed 50 ms ago is known, not only after a second; the clock of files ticks every 10 ms or
+// more often.
+capture::FileMemo memo_that_believes_soon();
 // Null where the kernel or our privileges do not allow them.
 kernel::FileImages* file_images();
 
