@@ -32,7 +32,12 @@ def at_rest(pid, pause_s=0.02):
     while True:
         with open(f"/proc/{pid}/wchan", encoding="ascii") as place:
             waits = place.read() != "0"
-        now = observe(pid)
+        try:
+            now = observe(pid)
+        except FileNotFoundError:  # a descriptor that it has closed, as it does while it starts up
+            if not os.path.exists(f"/proc/{pid}"):
+                raise
+            waits, now = False, None
         if waits and now == before:
             return now
         before = now if waits else None
