@@ -138,7 +138,7 @@ TEST_F(GroupTest, CommandThatDoesNotExistIsOneClearError) {
 }
 
 TEST_F(GroupTest, SleepComesBackAndEndsWithItsOwnStatus) {
-  std::unique_ptr<Group> group = start({"sleep", "1"});
+  std::unique_ptr<Group> group = start({"sleep", "3"});
   ASSERT_NE(group, nullptr);
   expect_ok(group->checkpoint({}));
   lose(std::move(group));
