@@ -98,6 +98,15 @@ class GroupTest : public testing::Test {
     std::filesystem::remove(folder_ + "/refuse");
     for (int i = 0; i < 20'000 && std::filesystem::exists(folder_ + "/refused"); ++i) usleep(1000);
   }
+  // The program checks itself when asked to.
+  void expect_whole_after_loss(std::unique_ptr<Group> group) {
+    lose(std::move(group));
+    std::ofstream(folder_ + "/check") << "x";
+    std::unique_ptr<Group> again = restore();
+    ASSERT_NE(again, nullptr);
+    EXPECT_EQ(wait_end(again.get()), 0);
+    EXPECT_EQ(read_file("verdict"), "whole");
+  }
   static Result<CheckpointReport> checkpoint_at_last(Group* group) {
     Result<CheckpointReport> report = group->checkpoint({});
     for (int i = 0; i < 1000 && !report.ok(); ++i, usleep(1000)) report = group->checkpoint({});
@@ -326,15 +335,6 @@ class HoldingGroupTest : public GroupTest {
       expect_ok(group->checkpoint({}));
     return group;
   }
-  // The program checks itself when asked to.
-  void expect_whole_after_loss(std::unique_ptr<Group> group) {
-    lose(std::move(group));
-    std::ofstream(folder_ + "/check") << "x";
-    std::unique_ptr<Group> again = restore();
-    ASSERT_NE(again, nullptr);
-    EXPECT_EQ(wait_end(again.get()), 0);
-    EXPECT_EQ(read_file("verdict"), "whole");
-  }
   // Many pages, and more time before the stop than in it.
   static void expect_copied_before(const CheckpointReport& report) {
     EXPECT_GT(report.pages, 10'000u);
@@ -523,12 +523,7 @@ TEST_F(GroupTest, AfterARefusalTheNextEpochHasWhatPassesTook) {
     EXPECT_FALSE(report->whole);
     EXPECT_LT(report->pages, 9'000u);
   }
-  lose(std::move(group));
-  std::ofstream(folder_ + "/check") << "x";
-  std::unique_ptr<Group> again = restore();
-  ASSERT_NE(again, nullptr);
-  EXPECT_EQ(wait_end(again.get()), 0);
-  EXPECT_EQ(read_file("verdict"), "whole");
+  expect_whole_after_loss(std::move(group));
 }
 
 TEST_F(HoldingGroupTest, AProcessThatIsNewIsCopiedBeforeTheStop) {
