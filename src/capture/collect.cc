@@ -145,36 +145,60 @@ Status collect_other_threads(StoppedProcess* process, ProcessMemo* memo, Collect
   return {};
 }
 
+bool same_call(const object::BlockedCall& one, const object::BlockedCall& other) {
+  return one.number() == other.number() && one.remaining_ns() == other.remaining_ns() &&
+         one.instruction() == other.instruction() && one.sleeps() == other.sleeps();
+}
+
 // What changes while a program does nothing but compute and wait.
 Status collect_known_thread(StoppedThread* thread, KnownProcess* known, CollectContext* context,
                             object::Thread* record) {
   Tracee& tracee = thread->tracee;
-  known->lend_thread(tracee.tid(), record);
+  const pid_t tid = tracee.tid();
+  known->lend_thread(tid, record);
+  const kernel::ThreadImage& image = known->image(tid);
+  bool changed = image.pending || record->pending_size() != 0;
   record->clear_pending();
-  record->clear_blocked();
-  const kernel::ThreadImage& image = known->image(tracee.tid());
   if (image.pending) {
     const auto queue = PD_TRY(tracee.pending(Tracee::Queue::kThread));
     PD_TRY(put_pending(queue, record->mutable_pending()));
   }
-  PD_TRY(read_scheduling(tracee.tid(), record));
-  record->set_registers(&thread->saved, sizeof(thread->saved));
-  PD_TRY(tracee.read_xstate(record->mutable_xstate()));
-  record->set_signal_mask(PD_TRY(tracee.signal_mask()));
-  if (thread->blocked.number() == 0) return {};
-  *record->mutable_blocked() = thread->blocked;
-  record->mutable_blocked()->set_sleeps(image.sleeps);
-  context->waits.set_switches(tracee.tid(), image.sleeps);
+  const bool scheduled = PD_TRY(read_scheduling(tid, record));
+  const std::string_view registers(reinterpret_cast<const char*>(&thread->saved),
+                                   sizeof(thread->saved));
+  const bool ran = record->registers() != registers;
+  if (ran) record->set_registers(registers.data(), registers.size());
+  const bool computed = PD_TRY(tracee.read_xstate(record->mutable_xstate()));
+  const uint64_t mask = PD_TRY(tracee.signal_mask());
+  changed = changed || scheduled || ran || computed || mask != record->signal_mask();
+  record->set_signal_mask(mask);
+  if (record->has_blocked() || thread->blocked.number() != 0) {
+    object::BlockedCall blocked = thread->blocked;
+    if (blocked.number() != 0) {
+      blocked.set_sleeps(image.sleeps);
+      context->waits.set_switches(tid, image.sleeps);
+    }
+    changed = changed || !same_call(blocked, record->blocked());
+    record->clear_blocked();
+    if (blocked.number() != 0) record->mutable_blocked()->Swap(&blocked);
+  }
+  if (changed) known->note_thread_change(tid);
   return {};
 }
 
+// They are those that the record of the process names, but may be found in another order.
 Status collect_known_threads(StoppedProcess* process, ProcessMemo* memo, CollectContext* context,
                              const ProcessView& view, object::Process* record) {
-  for (StoppedThread& thread : process->threads) {
+  for (size_t i = 0; i < process->threads.size(); ++i) {
+    StoppedThread& thread = process->threads[i];
     PD_TRY(check_registers(view, thread.saved));
     const ObjectId id = context->ids.id_of(memo->thread_key(thread.tid()));
     PD_TRY(collect_known_thread(&thread, &memo->known, context, &context->graph.threads[id]));
-    record->add_threads(id.value);
+    context->graph.versions[id] = memo->known.thread_version(thread.tid());
+    const int place = static_cast<int>(i);
+    if (record->threads(place) == id.value) continue;
+    record->set_threads(place, id.value);
+    memo->known.note_change();
   }
   return {};
 }
@@ -184,10 +208,10 @@ Result<ProcessView> collect_known(StoppedProcess* process, ProcessMemo* memo,
                                   CollectContext* context, object::Process* record) {
   KnownProcess& known = memo->known;
   known.lend(record);
-  record->clear_pending();
-  record->clear_threads();
   const ProcessView view{process->pid, process->stat, known.status()};
-  PD_TRY_WITHIN(view.name(), read_places(process->pid, record));
+  const bool moved = PD_TRY_WITHIN(view.name(), read_places(process->pid, record));
+  if (moved || known.look()->pending || record->pending_size() != 0) known.note_change();
+  record->clear_pending();
   using kernel::proc::Namespace;
   if (context->root_namespaces.link(Namespace::kIpc) != context->engine_ipc) {
     PD_TRY(check_sysv(view, known.look()->semaphores, known.look()->message_queues));
@@ -293,15 +317,19 @@ Result<ProcessView> collect_anew(StoppedProcess* process, ProcessMemo* memo,
   return view;
 }
 
-void keep_known(const StoppedProcess& process, ProcessMemo* memo, const CollectContext& context,
+void keep_known(const StoppedProcess& process, ProcessMemo* memo, CollectContext* context,
                 const object::Process& record) {
-  if (context.images == nullptr) return;
+  if (context->images == nullptr) return;
   std::map<pid_t, object::Thread> threads;
   for (int i = 0; i < record.threads_size(); ++i) {
     threads[process.threads[static_cast<size_t>(i)].tid()] =
-        context.graph.threads.at(ObjectId(record.threads(i)));
+        context->graph.threads.at(ObjectId(record.threads(i)));
   }
-  memo->known.keep(process, record, threads, context.images);
+  memo->known.keep(process, record, threads, context->images);
+  for (int i = 0; memo->known.version() != 0 && i < record.threads_size(); ++i) {
+    context->graph.versions[ObjectId(record.threads(i))] =
+        memo->known.thread_version(process.threads[static_cast<size_t>(i)].tid());
+  }
 }
 
 // The record of the address space, and the areas in which pages are looked for.
@@ -346,12 +374,16 @@ Result<CollectedProcess> collect_process(StoppedProcess* process, ProcessMemo* m
   } else {
     collected.view = PD_TRY(collect_anew(process, memo, context, &record, &brk));
     if (process->zombie) return collected;
-    keep_known(*process, memo, *context, record);
+    keep_known(*process, memo, context, record);
   }
   auto space = PD_TRY(collect_space(*process, brk, memo, context, &collected.areas));
   collected.space = context->ids.id_of(memo->space_key());
+  const ObjectId program = executable_record(space, context->files, record.executable());
+  if (record.address_space() != collected.space.value || record.executable_file() != program.value)
+    memo->known.note_change();
   record.set_address_space(collected.space.value);
-  record.set_executable_file(executable_record(space, context->files, record.executable()).value);
+  record.set_executable_file(program.value);
+  if (memo->known.version() != 0) context->graph.versions[collected.id] = memo->known.version();
   context->graph.address_spaces[collected.space] = std::move(space);
   if (memo->space.version() != 0) context->graph.versions[collected.space] = memo->space.version();
   return collected;

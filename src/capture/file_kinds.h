@@ -126,6 +126,7 @@ Status capture_inet_socket(FileContext& context, OpenFileEntry& entry);
 void capture_outside(FileContext& context, OpenFileEntry& entry, std::string target, Error refusal);
 Status resolve_outside(FileContext& context);
 
+bool is_same_lock(const object::FileLock& one, const object::FileLock& other);
 // Locks that this descriptor of a member shows.
 Status capture_locks(FileContext& context, size_t member, int fd, const OpenFileEntry& entry,
                      const kernel::proc::Fdinfo& info);

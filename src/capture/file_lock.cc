@@ -13,7 +13,7 @@ object::FileLock::Kind kind_of(kernel::proc::FdinfoLock::Kind kind) {
                                 : object::FileLock::OFD;
 }
 
-bool same(const object::FileLock& one, const object::FileLock& other) {
+bool same_range(const object::FileLock& one, const object::FileLock& other) {
   return one.kind() == other.kind() && one.file() == other.file() && one.start() == other.start() &&
          one.length() == other.length();
 }
@@ -23,13 +23,17 @@ bool is_known(const FileContext& context, size_t member, const object::FileLock&
   for (size_t i = 0; i < context.out.processes.size(); ++i) {
     if (of_process && i != member) continue;
     for (const object::FileLock& known : context.out.processes[i].locks) {
-      if (same(known, lock)) return true;
+      if (same_range(known, lock)) return true;
     }
   }
   return false;
 }
 
 }  // namespace
+
+bool is_same_lock(const object::FileLock& one, const object::FileLock& other) {
+  return same_range(one, other) && one.fd() == other.fd() && one.write() == other.write();
+}
 
 Status capture_locks(FileContext& context, size_t member, int fd, const OpenFileEntry& entry,
                      const kernel::proc::Fdinfo& info) {

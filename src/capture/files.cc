@@ -51,11 +51,7 @@ Result<OpenFileEntry*> collect_descriptor(FileContext& context, size_t index, in
     entry.id = context.ids.id_of(key_of(context, index, fd));
   }
   entry.users.push_back({index, fd});
-  object::FdEntry record;
-  record.set_fd(fd);
-  record.set_file(entry.id.value);
-  record.set_close_on_exec((added.info.flags & O_CLOEXEC) != 0);
-  context.out.processes[index].fds.push_back(std::move(record));
+  context.out.processes[index].fds.push_back({fd, entry.id, (added.info.flags & O_CLOEXEC) != 0});
   PD_TRY(capture_locks(context, index, fd, entry, added.info));
   return &entry;
 }
@@ -98,10 +94,7 @@ Result<OpenFileEntry*> add_by_image(FileContext& context, size_t index,
 void add_user(FileContext& context, size_t index, const kernel::FileImage& image,
               const SeenFile& file) {
   if (file.entry != nullptr) file.entry->users.push_back({index, image.fd});
-  object::FdEntry& record = context.out.processes[index].fds.emplace_back();
-  record.set_fd(image.fd);
-  record.set_file(file.id.value);
-  record.set_close_on_exec(image.close_on_exec);
+  context.out.processes[index].fds.push_back({image.fd, file.id, image.close_on_exec});
 }
 
 // One whose record holds is not looked at, unless something that was in flight turns out to be it.
@@ -138,6 +131,11 @@ Status collect_image(FileContext& context, size_t index, const kernel::FileImage
   }
   context.seen.emplace(image.file, SeenFile{entry->id, entry});
   return {};
+}
+
+bool is_entry_of(const Descriptor& descriptor, const object::FdEntry& entry) {
+  return entry.fd() == descriptor.fd && entry.file() == descriptor.file.value &&
+         entry.close_on_exec() == descriptor.close_on_exec;
 }
 
 // All descriptors of a process by their images; nothing if there are none.
@@ -402,6 +400,24 @@ Status FileContext::hold(OpenFileEntry& entry) const {
 bool FileContext::is_member(pid_t pid) const {
   return std::any_of(members.begin(), members.end(),
                      [pid](const Member& member) { return member.pid == pid; });
+}
+
+bool put_files(const ProcessFiles& files, object::Process* record) {
+  const bool same_fds = std::equal(files.fds.begin(), files.fds.end(), record->fds().begin(),
+                                   record->fds().end(), is_entry_of);
+  if (!same_fds) {
+    record->clear_fds();
+    for (const Descriptor& descriptor : files.fds) {
+      object::FdEntry* entry = record->add_fds();
+      entry->set_fd(descriptor.fd);
+      entry->set_file(descriptor.file.value);
+      entry->set_close_on_exec(descriptor.close_on_exec);
+    }
+  }
+  const bool same_locks = std::equal(files.locks.begin(), files.locks.end(),
+                                     record->locks().begin(), record->locks().end(), is_same_lock);
+  if (!same_locks) *record->mutable_locks() = {files.locks.begin(), files.locks.end()};
+  return !same_fds || !same_locks;
 }
 
 Result<FileCapture> capture_files(std::span<const Member> members, object::IdTable& ids,

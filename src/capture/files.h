@@ -59,8 +59,14 @@ struct FileOptions {
   kernel::FileImages* images = nullptr;  // likewise
 };
 
+struct Descriptor {
+  int fd = -1;
+  ObjectId file;
+  bool close_on_exec = false;
+};
+
 struct ProcessFiles {
-  std::vector<object::FdEntry> fds;  // by number
+  std::vector<Descriptor> fds;  // by number
   std::vector<object::FileLock>
       locks;  // POSIX locks of the process; FLOCK and OFD locks stand with one process only
 };
@@ -77,5 +83,7 @@ struct FileCapture {
 
 Result<FileCapture> capture_files(std::span<const Member> members, object::IdTable& ids,
                                   MemoryObjects& memory, const FileOptions& options);
+// Descriptors and locks in place of those that the record has. Whether it is another one then.
+bool put_files(const ProcessFiles& files, object::Process* record);
 
 }  // namespace perdure::capture

@@ -2,13 +2,12 @@
 
 #include <linux/magic.h>
 
-#include <atomic>
 #include <utility>
+
+#include "capture/version.h"
 
 namespace perdure::capture {
 namespace {
-
-std::atomic<uint64_t> versions_given = 0;
 
 // Those that change the ctime of an inode with everything that becomes of it and its names.
 bool is_believed(uint64_t magic) {
@@ -60,7 +59,7 @@ object::OpenFile KnownFiles::lend(File* file, ObjectId id, uint64_t position) {
   if (position != file->image_.position) {
     file->record_.mutable_regular()->set_offset(position);
     file->image_.position = position;
-    file->version_ = ++versions_given;
+    file->version_ = next_version();
   }
   file->state_ = File::Record::kLent;
   lent_.emplace_back(id, file->image_.file);
@@ -87,7 +86,7 @@ KnownFiles::File* KnownFiles::keep(const kernel::FileImage& image, pid_t holder,
   file.image_ = image;
   file.holder_ = holder;
   file.key_ = std::move(key);
-  file.version_ = ++versions_given;
+  file.version_ = next_version();
   file.state_ = File::Record::kLent;
   lent_.emplace_back(id, image.file);
   return &file;

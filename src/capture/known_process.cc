@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "capture/version.h"
 
 namespace perdure::capture {
 namespace {
@@ -59,7 +60,11 @@ void KnownProcess::keep(const StoppedProcess& process, const object::Process& re
   }
   record_ = record;
   status_ = *process.status;
-  for (const auto& [tid, thread] : threads) threads_.at(tid).record = thread;
+  for (const auto& [tid, thread] : threads) {
+    threads_.at(tid).record = thread;
+    note_thread_change(tid);
+  }
+  note_change();
   look_ = *look;
   kept_ = true;
 }
@@ -89,8 +94,6 @@ void KnownProcess::lend_thread(pid_t tid, object::Thread* record) {
 void KnownProcess::take_back(object::Process* record) {
   if (lent_ == 0) return;
   record->Swap(&record_);
-  record_.clear_fds();
-  record_.clear_locks();
   --lent_;
 }
 
@@ -100,6 +103,10 @@ void KnownProcess::take_back_thread(pid_t tid, object::Thread* record) {
   record->Swap(&thread->second.record);
   --lent_;
 }
+
+void KnownProcess::note_change() { version_ = next_version(); }
+
+void KnownProcess::note_thread_change(pid_t tid) { threads_.at(tid).version = next_version(); }
 
 void KnownProcess::forget() {
   kept_ = begun_ = false;

@@ -38,6 +38,13 @@ class KnownProcess {
   void lend_thread(pid_t tid, object::Thread* record);
   void take_back(object::Process* record);
   void take_back_thread(pid_t tid, object::Thread* record);
+  // After keep() or holds(): what the records are now, as object::Graph::versions has it. 0:
+  // nothing is kept.
+  uint64_t version() const { return kept_ ? version_ : 0; }
+  uint64_t thread_version(pid_t tid) const { return kept_ ? threads_.at(tid).version : 0; }
+  // A record that was lent is another one now.
+  void note_change();
+  void note_thread_change(pid_t tid);
   const kernel::proc::TaskStatus& status() const { return status_; }
   const kernel::ThreadImage& image(pid_t tid) const { return *images_now_.at(tid); }
 
@@ -45,11 +52,13 @@ class KnownProcess {
   struct Thread {
     std::vector<uint8_t> image;
     object::Thread record;
+    uint64_t version = 0;
   };
   bool is_simple(const StoppedProcess& process, const kernel::TaskLook& look) const;
   bool is_as_begun(const StoppedProcess& process, const kernel::TaskLook& look) const;
   bool kept_ = false, begun_ = false;
   size_t lent_ = 0;  // records
+  uint64_t version_ = 0;
   pid_t parent_ = 0;
   std::vector<uint8_t> process_;
   std::map<pid_t, Thread> threads_;

@@ -1,7 +1,8 @@
 #include "capture/known_space.h"
 
 #include <algorithm>
-#include <atomic>
+
+#include "capture/version.h"
 
 namespace perdure::capture {
 namespace {
@@ -10,8 +11,6 @@ using kernel::proc::MapsEntry;
 
 // A count of 32 bits comes round after 2^31 changes, each of which takes more than 100 ns.
 constexpr uint64_t kLifeNs = 60'000'000'000;
-
-std::atomic<uint64_t> versions_given = 0;
 
 bool same_file(const MapsEntry& a, const MapsEntry& b) {
   return a.device == b.device && a.inode == b.inode && a.path == b.path && a.shared == b.shared;
@@ -43,7 +42,7 @@ void KnownSpace::keep(const kernel::TaskLook& look, const VmaCapture& capture,
   layout_.assign(look.space.begin(), look.space.end());
   space_ = capture.space;
   private_areas_ = capture.private_areas;
-  version_ = ++versions_given;
+  version_ = next_version();
   kept_ = true;
 }
 

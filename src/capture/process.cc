@@ -81,18 +81,30 @@ Status put_settings(const ProcessView& view, kernel::PidMap* pids, object::Proce
 
 }  // namespace
 
-Status read_places(pid_t pid, object::Process* record) {
-  record->set_executable(PD_TRY(proc::read_link(proc::path_of(pid, "exe"))));
-  record->set_cwd(PD_TRY(proc::read_link(proc::path_of(pid, "cwd"))));
-  record->set_root(PD_TRY(proc::read_link(proc::path_of(pid, "root"))));
+Result<bool> read_places(pid_t pid, object::Process* record) {
+  bool changed = false;
+  const auto put = [&changed](std::string now, std::string* field) {
+    changed = changed || *field != now;
+    *field = std::move(now);
+  };
+  put(PD_TRY(proc::read_link(proc::path_of(pid, "exe"))), record->mutable_executable());
+  put(PD_TRY(proc::read_link(proc::path_of(pid, "cwd"))), record->mutable_cwd());
+  put(PD_TRY(proc::read_link(proc::path_of(pid, "root"))), record->mutable_root());
+  int words = 0;
   const std::string command_line = PD_TRY(proc::read_text(proc::path_of(pid, "cmdline")));
-  record->clear_command_line();
-  for (std::string_view rest = command_line; !rest.empty();) {
+  for (std::string_view rest = command_line; !rest.empty(); ++words) {
     const size_t end = std::min(rest.find('\0'), rest.size());
-    record->add_command_line(std::string(rest.substr(0, end)));
+    const bool more = words == record->command_line_size();
+    put(std::string(rest.substr(0, end)),
+        more ? record->add_command_line() : record->mutable_command_line(words));
+    changed = changed || more;
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
-  return {};
+  while (record->command_line_size() > words) {
+    record->mutable_command_line()->RemoveLast();
+    changed = true;
+  }
+  return changed;
 }
 
 std::string ProcessView::name() const {

@@ -38,8 +38,8 @@ Result<ProcessView> read_process(pid_t pid, kernel::proc::Stat stat,
                                  object::Process* record);
 
 // Of it, names of files, which others change, and the command line, which the program writes like
-// other memory.
-Status read_places(pid_t pid, object::Process* record);
+// other memory. Whether the record is another one then.
+Result<bool> read_places(pid_t pid, object::Process* record);
 
 // Calls added to a batch that runs in the leader of the stopped process (any thread, if the leader
 // is a zombie).

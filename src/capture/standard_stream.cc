@@ -30,10 +30,8 @@ std::set<int> standard_numbers(const OpenFileEntry& entry) {
 void split_input(FileContext& context, const OpenFileEntry& entry) {
   const ObjectId input = context.ids.id_of("input:" + std::to_string(entry.id.value));
   for (size_t i = 0; i < context.out.processes.size(); ++i) {
-    for (object::FdEntry& descriptor : context.out.processes[i].fds) {
-      if (descriptor.fd() == 0 && descriptor.file() == entry.id.value) {
-        descriptor.set_file(input.value);
-      }
+    for (Descriptor& descriptor : context.out.processes[i].fds) {
+      if (descriptor.fd == 0 && descriptor.file == entry.id) descriptor.file = input;
     }
   }
   object::OpenFile& record = context.out.files[input];

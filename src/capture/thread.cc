@@ -28,9 +28,15 @@ Status put_user_lists(pid_t tid, object::Thread* record) {
 
 }  // namespace
 
-Status read_scheduling(pid_t tid, object::Thread* record) {
+Result<bool> read_scheduling(pid_t tid, object::Thread* record) {
   const auto attributes = PD_TRY(kernel::sched_getattr(tid));
   object::SchedulerState* out = record->mutable_scheduler();
+  const bool same = out->policy() == attributes.policy && out->nice() == attributes.nice &&
+                    out->priority() == attributes.priority && out->flags() == attributes.flags &&
+                    out->runtime_ns() == attributes.runtime_ns &&
+                    out->deadline_ns() == attributes.deadline_ns &&
+                    out->period_ns() == attributes.period_ns;
+  if (same) return false;
   out->set_policy(attributes.policy);
   out->set_nice(attributes.nice);
   out->set_priority(attributes.priority);
@@ -38,7 +44,7 @@ Status read_scheduling(pid_t tid, object::Thread* record) {
   out->set_runtime_ns(attributes.runtime_ns);
   out->set_deadline_ns(attributes.deadline_ns);
   out->set_period_ns(attributes.period_ns);
-  return {};
+  return true;
 }
 
 Status read_thread(pid_t tid, const kernel::proc::TaskStatus& status, object::Thread* record) {

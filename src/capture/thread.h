@@ -17,8 +17,8 @@ Result<kernel::proc::TaskStatus> read_thread(pid_t pid, pid_t tid, object::Threa
 // The same with a status that was read already.
 Status read_thread(pid_t tid, const kernel::proc::TaskStatus& status, object::Thread* record);
 
-// Of it, what others change as well: scheduling.
-Status read_scheduling(pid_t tid, object::Thread* record);
+// Of it, what others change as well: scheduling. Whether the record is another one then.
+Result<bool> read_scheduling(pid_t tid, object::Thread* record);
 
 // Calls added to a batch that runs in this very thread.
 class ThreadQuery {

@@ -395,11 +395,7 @@ class Checkpoint {
     for (const CollectedProcess& collected : collected_) {
       if (collected.space.value == 0) continue;
       object::Process& record = graph_.processes.at(collected.id);
-      for (object::FdEntry& entry : files_.processes[next].fds)
-        *record.add_fds() = std::move(entry);
-      for (object::FileLock& lock : files_.processes[next].locks)
-        *record.add_locks() = std::move(lock);
-      ++next;
+      if (capture::put_files(files_.processes[next++], &record)) note_change(collected);
     }
     graph_.open_files.merge(files_.files);
     for (const auto& [id, version] : files_.versions) graph_.versions[id] = version;
@@ -407,6 +403,13 @@ class Checkpoint {
     graph_.pipes = std::move(files_.pipes);
     graph_.ptys = std::move(files_.ptys);
     return {};
+  }
+
+  // Of the record of a process.
+  void note_change(const CollectedProcess& collected) {
+    capture::KnownProcess& known = state_.members.at(collected.view.pid).memo.known;
+    known.note_change();
+    graph_.versions[collected.id] = known.version();
   }
 
   void fill_group() {

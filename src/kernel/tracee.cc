@@ -213,14 +213,16 @@ Result<std::vector<uint8_t>> Tracee::xstate() const {
   return std::vector<uint8_t>(area.begin(), area.end());
 }
 
-Status Tracee::read_xstate(std::string* xstate) const {
+Result<bool> Tracee::read_xstate(std::string* xstate) const {
   uint8_t area[kXstateBytesMax];
   iovec io{area, sizeof(area)};
   if (ptrace(PTRACE_GETREGSET, tid_, reinterpret_cast<void*>(NT_X86_XSTATE), &io) != 0) {
     return trace_error("read xstate of", tid_);
   }
-  xstate->assign(reinterpret_cast<const char*>(area), io.iov_len);
-  return {};
+  const std::string_view now(reinterpret_cast<const char*>(area), io.iov_len);
+  if (*xstate == now) return false;
+  xstate->assign(now);
+  return true;
 }
 
 Status Tracee::set_xstate(Bytes xstate) {

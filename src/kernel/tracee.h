@@ -155,7 +155,8 @@ class Tracee {
   Status set_registers(const Registers& registers);
   // The xsave area, whatever size this processor has (ptrace(2), NT_X86_XSTATE).
   Result<std::vector<uint8_t>> xstate() const;
-  Status read_xstate(std::string* xstate) const;
+  // The same in place of an earlier one: whether it is another.
+  Result<bool> read_xstate(std::string* xstate) const;
   Status set_xstate(Bytes xstate);
   Result<uint64_t> signal_mask() const;
   Status set_signal_mask(uint64_t mask);

@@ -183,8 +183,9 @@ std::string text_of(const Map& records) {
 std::string text_of(const capture::FileCapture& capture) {
   std::string text = text_of(capture.files) + text_of(capture.pipes) + text_of(capture.ptys);
   for (const capture::ProcessFiles& process : capture.processes) {
-    for (const auto& fd : process.fds) text += fd.ShortDebugString() + "\n";
-    for (const auto& lock : process.locks) text += lock.ShortDebugString() + "\n";
+    object::Process record;
+    capture::put_files(process, &record);
+    text += record.ShortDebugString() + "\n";
   }
   return text;
 }
@@ -239,8 +240,7 @@ Status Group::capture_pids(const std::vector<pid_t>& pids, const capture::FileOp
   for (size_t i = 0; i < pids.size(); ++i) {
     object::Process& process = graph_.processes[ObjectId(1000 + i)];
     process.set_pid(pids[i]);
-    for (object::FdEntry& entry : found.processes[i].fds) *process.add_fds() = std::move(entry);
-    for (object::FileLock& lock : found.processes[i].locks) *process.add_locks() = std::move(lock);
+    capture::put_files(found.processes[i], &process);
   }
   for (const auto& [id, entry] : memory.entries()) {
     graph_.memory_objects[id] = entry.record;
