@@ -18,17 +18,20 @@ Status capture_timerfd(FileContext&, OpenFileEntry& entry) {
   if (!now.timer) {
     return Error(Code::kUnavailable, entry.where + ": this kernel does not tell a timerfd's state");
   }
+  // It may have expired once more since it was asked. Then it stands still until it is read, but
+  // its next expiration is an interval after this one, which was just now.
+  const bool expired = now.timer->value_ns == 0 && now.timer->ticks != 0;
+  const uint64_t left_ns = expired ? now.timer->interval_ns : now.timer->value_ns;
   object::TimerFd* timer = entry.record.mutable_timerfd();
   timer->set_clock(now.timer->clock);
   timer->set_ticks(now.timer->ticks);
   timer->set_settime_flags(now.timer->settime_flags);
   timer->set_interval_ns(now.timer->interval_ns);
-  timer->set_value_ns(now.timer->value_ns);
+  timer->set_value_ns(left_ns);
   const bool of_the_world =
       now.timer->clock == CLOCK_REALTIME || now.timer->clock == CLOCK_REALTIME_ALARM;
-  if (of_the_world && (now.timer->settime_flags & TFD_TIMER_ABSTIME) != 0 &&
-      now.timer->value_ns != 0) {
-    timer->set_expiry_ns(PD_TRY(kernel::realtime_ns()) + now.timer->value_ns);
+  if (of_the_world && (now.timer->settime_flags & TFD_TIMER_ABSTIME) != 0 && left_ns != 0) {
+    timer->set_expiry_ns(PD_TRY(kernel::realtime_ns()) + left_ns);
   }
   return {};
 }

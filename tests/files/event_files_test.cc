@@ -117,6 +117,28 @@ TEST(TimerFd, EveryStateComesBack) {
   expect_round_trip(plan);
 }
 
+// However soon it expires again: what tells its state takes longer than that.
+TEST(TimerFd, OneThatExpiresAllTheTimeGoesOn) {
+  Plan plan;
+  plan.set_up = [] {
+    place(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK), 10);
+    arm(10, 0, {0, 1}, {0, 1000});
+    place(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK), 11);
+    arm(11, 0, {0, 0}, {0, 1000});  // never
+    struct pollfd expired = {10, POLLIN, 0};
+    REQUIRE(::poll(&expired, 1, 1000) == 1);
+  };
+  plan.check = [](int) {
+    for (int i = 0; i < 2; ++i) {
+      struct pollfd expired = {10, POLLIN, 0};
+      REQUIRE(::poll(&expired, 1, 1000) == 1);
+      REQUIRE(read_number(10) >= 1);
+    }
+    REQUIRE(read_text(11, 8) == "EAGAIN");
+  };
+  expect_round_trip(plan);
+}
+
 void watch(int epoll, int fd, uint32_t events, uint64_t data) {
   epoll_event event = {};
   event.events = events;
