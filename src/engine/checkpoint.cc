@@ -331,7 +331,9 @@ class Checkpoint {
     CollectedProcess collected = PD_TRY(capture::collect_process(process, &member.memo, context));
     member.space = collected.space;
     member.areas = collected.areas;
-    member.resident_bytes = collected.view.status.rss_bytes;
+    // What is known of it is of an earlier stop.
+    member.resident_bytes =
+        member.memo.unchanged ? member.looked_bytes : collected.view.status.rss_bytes;
     collected_.push_back(std::move(collected));
     return {};
   }

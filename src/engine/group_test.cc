@@ -198,6 +198,34 @@ TEST_F(GroupTest, AGroupThatHasGrownIsStoppedTwice) {
   EXPECT_EQ(read_file("size"), "40000000\n");
 }
 
+// Its mappings are as they were, so that nothing of it but its memory is read again.
+TEST_F(GroupTest, WhatAGroupHasGrownByIsCountedOnce) {
+  std::unique_ptr<Group> group =
+      start({"python3", "-c",
+             "import mmap, os, time\n"
+             "m = mmap.mmap(-1, 100 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+             "open('ready', 'w').write('x')\n"
+             "at = 0\n"
+             "while True:\n"
+             "  time.sleep(0.01)\n"
+             "  if os.path.exists('grow') and at < 60 << 20:\n"
+             "    for at in range(at, at + (1 << 18), 4096): m[at] = 1\n"
+             "    at += 4096\n"});
+  ASSERT_NE(group, nullptr);
+  wait_for_file("ready");
+  for (int i = 0; i < 12; ++i) expect_ok(group->checkpoint({}));
+  std::ofstream(folder_ + "/grow") << "x";
+  uint64_t pages = 0;
+  for (int i = 0; i < 1000 && pages < 6'000; ++i, usleep(10'000)) {
+    Result<CheckpointReport> report = group->checkpoint({});
+    expect_ok(report);
+    pages += report->pages;
+    EXPECT_EQ(report->timing_json.find("survey"), std::string::npos) << pages << " pages so far";
+  }
+  EXPECT_GE(pages, 6'000u);
+  lose(std::move(group));
+}
+
 // What a look found stays true of a group that has not run since.
 TEST_F(GroupTest, AGroupThatRestedBeforeItsFirstCheckpointIsStoppedTwice) {
   std::unique_ptr<Group> group = start(

@@ -205,6 +205,21 @@ TEST_F(HoldingGroupTest, AfterAFailureMemoryIsCopiedBeforeTheStop) {
   lose(std::move(group));
 }
 
+// What is new is not written again and again.
+TEST_F(HoldingGroupTest, WhatAGroupHasGrownByIsCopiedBeforeTheStop) {
+  SKIP_WITHOUT_GUIDE();
+  std::unique_ptr<Group> group = start_writer(
+      "if (-e 'grow' && !$f) { $f = 'x' x 80e6; open($r, '>', 'grown');"
+      " print $r 'x'; close $r; }");
+  ASSERT_NE(group, nullptr);
+  std::ofstream(folder_ + "/grow") << "x";
+  wait_for_file("grown");
+  const Result<CheckpointReport> report = group->checkpoint({});
+  expect_ok(report);
+  expect_copied_before(*report);
+  lose(std::move(group));
+}
+
 // In each round writes its number to all of $y and to one page of $z, and checks both when asked
 // to: a page that an epoch missed keeps an old number, in $z for two thousand rounds.
 constexpr const char* kRounds =

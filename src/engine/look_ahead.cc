@@ -44,6 +44,7 @@ void look_at_process(GroupState* state, pid_t pid, Seen* seen) {
   if (!stat.ok() || stat->is_zombie()) return;
   Member& member = member_for(state, pid, stat->start_ticks);
   capture::ProcessMemo& memo = member.memo;
+  member.grown_bytes = 0;
   const bool is_new = memo.mappings.entries.empty();
   capture::know_mappings(pid, state->clock, &memo.mappings);
   state->mapped_files.look_ahead(pid, memo.mappings.entries);
@@ -56,8 +57,11 @@ void look_at_process(GroupState* state, pid_t pid, Seen* seen) {
   if (!status.ok()) return;
   seen->anonymous_bytes += status->anonymous_bytes;
   if (memo.tracked && state->missing_pages != nullptr) return;  // it grows as pages come
+  member.looked_bytes = status->rss_bytes;
   const uint64_t known = memo.tracked ? member.resident_bytes : 0;
-  seen->new_bytes += status->rss_bytes - std::min(known, status->rss_bytes);
+  const uint64_t new_bytes = status->rss_bytes - std::min(known, status->rss_bytes);
+  member.grown_bytes = memo.tracked ? new_bytes : 0;
+  seen->new_bytes += new_bytes;
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ constexpr uint64_t kShortPassPages = 32;
 constexpr uint64_t kShortPassNs = 2'000'000;
 constexpr uint64_t kPrecopyGain = 2;
 // A program that writes more than so many times the fewest pages that are held, between two epochs,
-// writes the same pages again and again, so that a pass copies in vain.
+// writes the same pages again and again, so that a pass copies in vain; unless so much of it is
+// new.
 constexpr uint64_t kChaseFactor = 64;
 // A loss is forgotten after so many epochs. After more losses than are worth it, none are held.
 constexpr uint64_t kLossCost = 25;
@@ -40,9 +41,16 @@ Status MemoryCut::precopy() {
   return {};
 }
 
+uint64_t MemoryCut::grown_pages() const {
+  uint64_t bytes = 0;
+  for (const auto& [pid, member] : state_.members) bytes += member.grown_bytes;
+  return bytes >> kPageShift;
+}
+
 Status MemoryCut::pass_over_all() {
   const uint64_t much = kChaseFactor * state_.tracker_features.held_pages_min;
-  if (state_.held_pages > 0 && state_.epoch_pages > much) return look_ahead();
+  const bool grows = grown_pages() > much;
+  if (state_.held_pages > 0 && state_.epoch_pages > much && !grows) return look_ahead();
   uint64_t before = 0;
   for (int pass = 0; pass < kPrecopyPassesMax; ++pass) {
     const uint64_t begin_ns = state_.clock.monotonic_ns();

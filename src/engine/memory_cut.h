@@ -55,6 +55,7 @@ class MemoryCut {
 
  private:
   Status pass_over_all();
+  uint64_t grown_pages() const;  // by processes that were there in the last stop, since then
   Status look_ahead();
   Result<uint64_t> pass_over(Member* member);
   Result<uint64_t> protect_ahead(Member* member);

@@ -43,6 +43,8 @@ struct Member {
   ObjectId space;                   // that the tracker belongs to
   std::vector<memory::Area> areas;  // as of the last capture, for pre-copy
   uint64_t resident_bytes = 0;      // then
+  uint64_t looked_bytes = 0;        // resident when it was looked at last, before a stop
+  uint64_t grown_bytes = 0;         // by which it had grown then since the stop before
   bool fresh = false;               // in no epoch yet: its pages may still be its parent's
   bool has_guard_pages = false;     // as of the last cut
   // Of what was restored, until it was compared once with all pages there; and what the store holds
