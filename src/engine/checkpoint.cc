@@ -114,6 +114,8 @@ class Checkpoint {
     report_.whole = state_.full_next || compares_all();
     PD_TRY(fault_point("begin"));
     memory_.begin(writer_.get());
+    // Memory that is new to us takes its time, in which a program that grows would go on doing so.
+    PD_TRY(writer_->make_room(memory_.room_for_cut()));
     PD_TRY(memory_.precopy());
     state_.mapped_files.look_again();
     state_.images.wanted_again();

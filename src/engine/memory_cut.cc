@@ -13,13 +13,14 @@ namespace perdure::engine {
 namespace {
 
 // A pass is worth while as long as it copies clearly less than the one before: a program that
-// writes faster than it can be copied is not chased.
+// writes faster than it can be copied is not chased. What is new is written once, so that less will
+// do for it.
 constexpr int kPrecopyPassesMax = 8;
 constexpr uint64_t kPrecopyEnoughPages = 512;
 // Where a pass is short, fewer: what is written during a pass is often a burst.
 constexpr uint64_t kShortPassPages = 32;
 constexpr uint64_t kShortPassNs = 2'000'000;
-constexpr uint64_t kPrecopyGain = 2;
+constexpr double kPrecopyGain = 2, kGrowingGain = 1.33;
 // A program that writes more than so many times the fewest pages that are held, between two epochs,
 // writes the same pages again and again, so that a pass copies in vain; unless so much of it is
 // new.
@@ -68,7 +69,8 @@ Status MemoryCut::pass_over_all() {
     last_pass_pages_ = copied;
     const bool is_short = state_.clock.monotonic_ns() - begin_ns < kShortPassNs;
     if (copied <= (is_short ? kShortPassPages : kPrecopyEnoughPages)) return {};
-    if (pass > 0 && copied > before / kPrecopyGain) return {};
+    const double gain = static_cast<double>(before) / static_cast<double>(copied);
+    if (pass > 0 && gain < (grows ? kGrowingGain : kPrecopyGain)) return {};
     before = copied;
   }
   return {};
