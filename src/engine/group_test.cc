@@ -146,32 +146,69 @@ FilesByNumber open_files(const std::filesystem::path& process) {
 }
 
 // The record of a process is only encoded when it is another one than in the epoch before.
-TEST_F(GroupTest, WhatAProcessHasOpenIsInEachEpoch) {
-  ASSERT_EQ(::mkfifo((folder_ + "/f").c_str(), 0600), 0);
-  const std::string did = folder_ + "/did";
-  std::unique_ptr<Group> group =
-      start({"perl", "-e",
-             "open($f, '+<', 'f'); while (<$f>) { eval $_; open($r, '>', '" + did +
-                 ".part'); print $r 'x'; close $r; rename('" + did + ".part', '" + did + "'); }"});
-  ASSERT_NE(group, nullptr);
-  const std::filesystem::path process = "/proc/" + std::to_string(group->processes().front());
-  const auto expect_saved = [&] {
-    const Result<CheckpointReport> report = group->checkpoint({});
-    expect_ok(report);
-    const object::Graph graph = graph_of(*group, report->epoch);
-    ASSERT_EQ(graph.processes.size(), 1u);
-    EXPECT_EQ(saved_files(graph), open_files(process));
-    EXPECT_EQ(graph.processes.begin()->second.cwd(),
-              std::filesystem::read_symlink(process / "cwd"));
-  };
-  for (const char* line : {"open(A, '>', 'one')", "open(B, '>&', A)", "open(A, '>', 'two')",
-                           "close A; open(A, '>', '/dev/null')", "chdir '/'", "close A; close B"}) {
+class ObedientGroupTest : public GroupTest {
+ protected:
+  void SetUp() override {
+    GroupTest::SetUp();
+    ASSERT_EQ(::mkfifo((folder_ + "/f").c_str(), 0600), 0);
+    const std::string did = folder_ + "/did";
+    group_ = start({"perl", "-e",
+                    "open($f, '+<', 'f'); while (<$f>) { eval $_; open($r, '>', '" + did +
+                        ".part'); print $r 'x'; close $r; rename('" + did + ".part', '" + did +
+                        "'); }"});
+    ASSERT_NE(group_, nullptr);
+    proc_ = "/proc/" + std::to_string(group_->processes().front());
+  }
+  void TearDown() override {
+    if (group_ != nullptr) lose(std::move(group_));
+    GroupTest::TearDown();
+  }
+
+  // Returns when the program waits for the next line.
+  void obey(const std::string& line) {
     std::ofstream(folder_ + "/f") << line << "\n";
     wait_for_file("did");
-    std::filesystem::remove(did);
-    for (int i = 0; i < 3; ++i) expect_saved();
+    std::filesystem::remove(folder_ + "/did");
   }
-  lose(std::move(group));
+  object::Graph save() {
+    const Result<CheckpointReport> report = group_->checkpoint({});
+    expect_ok(report);
+    object::Graph graph = graph_of(*group_, report->epoch);
+    EXPECT_EQ(graph.processes.size(), 1u);
+    return graph;
+  }
+
+  std::unique_ptr<Group> group_;
+  std::filesystem::path proc_;
+};
+
+TEST_F(ObedientGroupTest, WhatItHasOpenIsInEachEpoch) {
+  for (const char* line : {"open(A, '>', 'one')", "open(B, '>&', A)", "open(A, '>', 'two')",
+                           "close A; open(A, '>', '/dev/null')", "chdir '/'", "close A; close B"}) {
+    obey(line);
+    for (int i = 0; i < 3; ++i) {
+      const object::Graph graph = save();
+      EXPECT_EQ(saved_files(graph), open_files(proc_));
+      EXPECT_EQ(graph.processes.begin()->second.cwd(),
+                std::filesystem::read_symlink(proc_ / "cwd"));
+    }
+  }
+}
+
+TEST_F(ObedientGroupTest, ItsLocksAreInEachEpoch) {
+  obey("open(A, '+>', 'locked')");
+  const std::vector<std::pair<std::string, std::string>> steps = {
+      {"", ""}, {"1", "read"}, {"2", "write"}, {"1", "read"}, {"8", ""}};  // LOCK_SH, _EX, _UN
+  for (const auto& [operation, lock] : steps) {
+    if (!operation.empty()) obey("flock(A, " + operation + ")");
+    for (int i = 0; i < 3; ++i) {
+      const object::Graph graph = save();
+      std::string saved;
+      for (const object::FileLock& each : graph.processes.begin()->second.locks())
+        saved += each.write() ? "write" : "read";
+      EXPECT_EQ(saved, lock) << "after flock(" << operation << ")";
+    }
+  }
 }
 
 // New memory is copied while the group runs, though the group was known when it had less.
