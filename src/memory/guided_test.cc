@@ -112,6 +112,31 @@ TEST_F(Guided, NewPagesThatAPassFoundAheadAreInTheCutWhereverElseFaultsAre) {
   }
 }
 
+// A child that shares such a page must not be given what the last epoch has.
+TEST_F(Guided, WhatAPassHasFoundIsUnyieldedUntilItIsYielded) {
+  Target target([](Gate& gate) {
+    uint8_t* arena = map_arena();
+    memset(arena, 1, kBlock);
+    gate.meet(reinterpret_cast<uint64_t>(arena));
+    while (true) {
+      arena[3 * kPageSize] += 1;
+      gate.meet();
+    }
+  });
+  track(target);
+  cut(target);
+  const uint64_t page = (start_ >> kPageShift) + 3;
+  for (const Mode yields : {Mode::kPrecopy, Mode::kCut}) {
+    EXPECT_FALSE(tracker_->unyielded().contains(page));
+    target.step();
+    precopy(target, Mode::kAhead);
+    EXPECT_TRUE(tracker_->unyielded().contains(page));
+    yields == Mode::kCut ? (void)cut(target) : precopy(target);
+    EXPECT_FALSE(tracker_->unyielded().contains(page));
+    mirror_.expect_equal(target.pid(), start_, start_ + kBlock);
+  }
+}
+
 TEST_F(Guided, GuardPagesBetweenWrittenPagesStay) {
   if (!features_.guard) GTEST_SKIP() << "no guard pages in PAGEMAP_SCAN";
   Target target([](Gate& gate) {
