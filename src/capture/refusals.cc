@@ -115,6 +115,7 @@ Status check_thread_sharing(const ProcessView& process, pid_t tid) {
 }
 
 Status check_processes_apart(std::span<const ProcessView* const> processes) {
+  if (processes.size() < 2) return {};
   const std::vector<const ProcessView*> all(processes.begin(), processes.end());
   for (Shared what :
        {Shared::kMemory, Shared::kFiles, Shared::kFilesystem, Shared::kSignalHandlers}) {

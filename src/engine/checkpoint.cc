@@ -192,6 +192,7 @@ class Checkpoint {
     frozen.resume();
     timing_.mark("resume");
     report_.stop_us = stopped_us_ + timing_.since_restart_us();
+    fill_group();
     return {};
   }
 
@@ -259,29 +260,31 @@ class Checkpoint {
     captured_realtime_ns_ = state_.clock.realtime_ns();
     captured_monotonic_ns_ = state_.clock.monotonic_ns();
     captured_boottime_ns_ = boottime_ns();
-    fill_group();
+    fill_clocks(&graph_.group);
+    fill_terminal(&graph_.group);
     return {};
   }
 
   // Where every process has to be: with the init that `run` made, or, adopted, where a restore of
   // this engine brings them back.
-  Result<kernel::proc::Namespaces> home_namespaces(Frozen& frozen) const {
+  Result<const kernel::proc::Namespaces*> home_namespaces(Frozen& frozen) {
     if (state_.scope.init != 0) return read_home(&state_);
     const auto& processes = frozen.processes();
     const auto first = std::find_if(processes.begin(), processes.end(),
                                     [](const StoppedProcess& process) { return !process.zombie; });
-    if (first == processes.end()) return kernel::proc::read_namespaces(getpid());
-    auto found = PD_TRY(kernel::proc::read_namespaces(first->pid));
+    const pid_t pid = first == processes.end() ? getpid() : first->pid;
+    adopted_home_ = PD_TRY(kernel::proc::read_namespaces(pid));
+    if (pid == getpid()) return &adopted_home_;
     const auto engine = PD_TRY(kernel::proc::read_namespaces(getpid()));
-    PD_TRY(capture::check_engine_namespaces(first->pid, found, engine));
-    return found;
+    PD_TRY(capture::check_engine_namespaces(pid, adopted_home_, engine));
+    return &adopted_home_;
   }
 
   // Records of every process, of their files, and of what those refer to.
   Status collect_all(Frozen* frozen) {
     PD_ASSERT(!frozen->processes().empty());
     const pid_t first = frozen->processes().front().pid;
-    const kernel::proc::Namespaces namespaces = PD_TRY(home_namespaces(*frozen));
+    const kernel::proc::Namespaces& namespaces = *PD_TRY(home_namespaces(*frozen));
     state_.mapped_files.reset();
     if (state_.scope.init != 0) kernel::proc::keep_files(state_.scope.init);
     if (state_.engine_ipc.empty()) {
@@ -425,15 +428,16 @@ class Checkpoint {
     for (const auto& [id, file] : graph_.open_files) group.add_open_files(id.value);
     group.set_own_namespaces(state_.instance.own_namespaces());
     group.set_captured_realtime_ns(captured_realtime_ns_);
-    fill_clocks(&group);
     utsname names{};
     if (uname(&names) == 0) group.set_kernel_release(names.release);
     *group.mutable_command() = state_.instance.command();
-    fill_terminal(&group);
   }
 
-  void fill_clocks(object::Group* group) const {
-    const ClockOffsets offsets = read_clock_offsets(collected_.front().view.pid);
+  // Those of a group that has an init of its own are the init's, which never change.
+  void fill_clocks(object::Group* group) {
+    if (state_.scope.init == 0 || !state_.clock_offsets)
+      state_.clock_offsets = read_clock_offsets(collected_.front().view.pid);
+    const ClockOffsets offsets = *state_.clock_offsets;
     group->set_captured_monotonic_ns(
         static_cast<uint64_t>(static_cast<int64_t>(captured_monotonic_ns_) + offsets.monotonic_ns));
     group->set_captured_boottime_ns(
@@ -542,6 +546,7 @@ class Checkpoint {
   object::Graph graph_;
   capture::MemoryObjects objects_{state_.ids};
   capture::FileCapture files_;
+  kernel::proc::Namespaces adopted_home_;
   std::vector<CollectedProcess> collected_;
   MemoryCut memory_{state_};
   bool cut_ = false;            // memory was cut, so that trackers forgot what it yielded

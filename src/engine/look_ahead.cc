@@ -80,9 +80,9 @@ Member& member_for(GroupState* state, pid_t pid, uint64_t start_ticks) {
   return member;
 }
 
-Result<kernel::proc::Namespaces> read_home(GroupState* state) {
+Result<const kernel::proc::Namespaces*> read_home(GroupState* state) {
   if (!state->home) state->home = PD_TRY(kernel::proc::read_namespaces(state->scope.init));
-  return *state->home;
+  return &*state->home;
 }
 
 uint64_t look_ahead(GroupState* state) {

@@ -14,7 +14,7 @@ namespace perdure::engine {
 Member& member_for(GroupState* state, pid_t pid, uint64_t start_ticks);
 
 // The namespaces of the init that `run` or a restore made.
-Result<kernel::proc::Namespaces> read_home(GroupState* state);
+Result<const kernel::proc::Namespaces*> read_home(GroupState* state);
 
 // Reads VmFlags of mappings (12 us a resident MiB), looks at the files behind them, opens files of
 // /proc of new processes by reading them once, and makes room for descriptors. Whatever fails or

@@ -18,6 +18,7 @@
 #include "capture/freeze.h"
 #include "capture/sysv_shm.h"
 #include "capture/wait_seen.h"
+#include "engine/clock_offsets.h"
 #include "engine/inherited.h"
 #include "engine/missing_pages.h"
 #include "engine/options.h"
@@ -122,6 +123,7 @@ class GroupState {
   capture::SysvTable sysv_table;
   std::string engine_ipc;                        // our own IPC namespace
   std::optional<kernel::proc::Namespaces> home;  // of our init, which never changes them
+  std::optional<ClockOffsets> clock_offsets;     // of the last epoch
   std::map<pid_t, Member> members;
   std::map<ObjectId, memory::SharedTracker> shared;
   std::map<ObjectId, StoredRecord> stored;  // records of the last epoch

@@ -68,14 +68,24 @@ uint64_t PageSet::pages() const {
   return sum;
 }
 
-bool PageSet::contains(uint64_t page) const {
+bool PageSet::contains(PageRun run) const {
   auto after = std::partition_point(runs_.begin(), runs_.end(),
-                                    [&](const PageRun& r) { return r.first <= page; });
-  return after != runs_.begin() && page < (after - 1)->end();
+                                    [&](const PageRun& r) { return r.first <= run.first; });
+  return after != runs_.begin() && run.end() <= (after - 1)->end();
 }
 
+bool PageSet::meets(PageRun run) const {
+  auto found = std::partition_point(runs_.begin(), runs_.end(),
+                                    [&](const PageRun& r) { return r.end() <= run.first; });
+  return found != runs_.end() && found->first < run.end();
+}
+
+// Room is made at once: sets are made in stop windows.
 PageSet PageSet::united(const PageSet& other) const {
+  if (other.empty()) return *this;
+  if (empty()) return other;
   PageSet out;
+  out.reserve(runs_.size() + other.runs_.size());
   auto a = runs_.begin(), b = other.runs_.begin();
   while (a != runs_.end() || b != other.runs_.end()) {
     bool from_a = b == other.runs_.end() || (a != runs_.end() && a->first <= b->first);
@@ -86,6 +96,7 @@ PageSet PageSet::united(const PageSet& other) const {
 
 PageSet PageSet::intersected(const PageSet& other) const {
   PageSet out;
+  out.reserve(std::min(runs_.size(), other.runs_.size()));
   auto a = runs_.begin(), b = other.runs_.begin();
   while (a != runs_.end() && b != other.runs_.end()) {
     uint64_t first = std::max(a->first, b->first);
@@ -101,7 +112,9 @@ PageSet PageSet::intersected(const PageSet& other) const {
 }
 
 PageSet PageSet::without(const PageSet& other) const {
+  if (other.empty()) return *this;
   PageSet out;
+  out.reserve(runs_.size());
   auto hole = other.runs_.begin();
   for (const PageRun& run : runs_) {
     uint64_t first = run.first;
@@ -118,6 +131,7 @@ PageSet PageSet::without(const PageSet& other) const {
 
 PageSet PageSet::coalesced(uint64_t gap) const {
   PageSet out;
+  out.reserve(runs_.size());
   uint64_t end = 0;
   for (const PageRun& run : runs_) {
     const bool near = end != 0 && run.first - end <= gap;

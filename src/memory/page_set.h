@@ -30,7 +30,9 @@ class PageSet {
 
   bool empty() const { return runs_.empty(); }
   uint64_t pages() const;
-  bool contains(uint64_t page) const;
+  bool contains(uint64_t page) const { return contains(PageRun{page, 1}); }
+  bool contains(PageRun run) const;  // all of it
+  bool meets(PageRun run) const;     // any of it
   const std::vector<PageRun>& runs() const& { return runs_; }
   std::vector<PageRun> runs() && {
     return std::move(runs_);

@@ -89,6 +89,11 @@ TEST(PageSet, AgreesWithAModel) {
     ASSERT_EQ(model_of(a.intersected(b)), common);
     ASSERT_EQ(model_of(a.without(b)), left);
     ASSERT_EQ(a.pages(), model_a.size());
+    const PageRun asked{random() % 60, 1 + random() % 7};
+    size_t found = 0;
+    for (uint64_t page = asked.first; page < asked.end(); ++page) found += model_a.count(page);
+    ASSERT_EQ(a.contains(asked), found == asked.count);
+    ASSERT_EQ(a.meets(asked), found > 0);
     for (const PageSet& set : {a, b, a.united(b), a.intersected(b), a.without(b)})
       expect_canonical(set);
   }

@@ -49,24 +49,25 @@ Places ScanScope::places_for_cut(std::span<const Area> areas, const PageLedger& 
   const PageSet span = span_of(areas);
   if (space_ != nullptr) space_->collect();
   const bool everything = space_ == nullptr || space_->everything();
+  places.unregistered.reserve(areas.size());
+  places.steady.reserve(areas.size());
   const PageSet registered = everything ? PageSet() : registered_.without(space_->mappings());
   const PageSet faulted = everything ? PageSet() : space_->faulted(areas, ledger.known());
   const PageSet touched = everything ? PageSet() : faulted.united(space_->called());
   for (const Area& area : areas) {
-    PageSet pages;
-    pages.add_bytes(area.start, area.end);
+    const PageRun pages = {area.start >> kPageShift, (area.end - area.start) >> kPageShift};
     if (area.kind == AreaKind::kAnonymous) {
-      if (pages.without(registered).empty()) continue;
+      if (registered.contains(pages)) continue;
       places.doubtful.push_back(area);
-    } else if (!everything && !area.writable && was_there(areas_, area) &&
-               pages.intersected(touched).empty() && pages.intersected(ledger.written()).empty()) {
+    } else if (!everything && !area.writable && was_there(areas_, area) && !touched.meets(pages) &&
+               !ledger.written().meets(pages)) {
       // The process cannot write there as it is mapped. Who changes that, or writes all the same,
       // makes a call that the guide tells. To drop what was written before takes none
       // (MADV_DONTNEED, which wants only the lock of such a mapping).
-      if (pages.intersected(ledger.known()).empty()) continue;
-      places.steady.add(pages.runs().front());
+      if (!ledger.known().meets(pages)) continue;
+      places.steady.add(pages);
     }
-    places.unregistered.add(pages.runs().front());
+    places.unregistered.add(pages);
   }
   if (everything) {
     places.look = places.unregistered = span;
